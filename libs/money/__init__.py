@@ -1,0 +1,14 @@
+"""Money: exact amounts as text in messages, Decimal in Python, rounded and split by ISO 4217."""
+
+from libs.money.amounts import InvalidMoney, round_to_currency, split, to_decimal, to_message
+from libs.money.currencies import UnknownCurrency, exponent
+
+__all__ = [
+    "InvalidMoney",
+    "UnknownCurrency",
+    "exponent",
+    "round_to_currency",
+    "split",
+    "to_decimal",
+    "to_message",
+]

@@ -1,0 +1,99 @@
+"""Page sizes, and tokens that only lead where they came from."""
+
+import base64
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from auditron.event.v1 import event_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.rpc import InvalidArgument, decode_token, encode_token, filter_hash, page_size
+from libs.rpc.tests.probe import Probe
+
+VALUES = st.one_of(
+    st.text(max_size=50).filter(lambda text: "\x00" not in text),
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    st.none(),
+    st.dates(),
+    st.datetimes(timezones=st.just(dt.UTC)),
+    st.decimals(allow_nan=False, allow_infinity=False),
+)
+
+
+@pytest.mark.parametrize(("asked", "given_"), [(0, 50), (1, 1), (1000, 1000), (5000, 1000)])
+def test_a_page_is_fifty_long_by_default_and_a_thousand_at_most(asked: int, given_: int) -> None:
+    assert page_size(asked) == given_
+
+
+def test_a_negative_page_size_is_the_callers_mistake() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        page_size(-1)
+    assert caught.value.violations[0][0] == "page_size"
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_a_token_gives_back_what_it_was_made_of(values: list[Any]) -> None:
+    found = decode_token(encode_token(values, "f"), "f", *map(type, values))
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+def test_a_token_belongs_to_its_filter() -> None:
+    first = filter_hash(Probe(text="open"))
+    token = encode_token(["a"], first)
+    assert decode_token(token, first) == ["a"]
+    with pytest.raises(InvalidArgument) as caught:
+        decode_token(token, filter_hash(Probe(text="paid")))
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+
+
+def test_page_size_and_token_are_no_part_of_the_filter() -> None:
+    request = event_pb2.ListEventsRequest
+    assert filter_hash(request(partition=1, page_size=5)) == filter_hash(request(partition=1))
+    assert filter_hash(request(partition=1)) != filter_hash(request(partition=2))
+
+
+def packed(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "!!!!",
+        "é",
+        "a" * 5_000,
+        packed("f"),
+        packed({}),
+        packed([]),
+        packed(["f"]),
+        packed(["f", 1]),
+        packed(["f", "a", "b"]),
+        packed(["f", 2**63]),
+        packed(["f", 1.5]),
+        packed(["f", "a\x00b"]),
+        packed(["f", ["a"]]),
+        packed(["f", {"datetime": "yesterday"}]),
+        packed(["f", {"datetime": 1}]),
+        packed(["f", {"Decimal": "NaN"}]),
+        packed(["f", {"Decimal": "1e999999999999999999999"}]),
+        packed(["f", {"Decimal": []}]),
+        packed(["f", {"eval": "1"}]),
+        packed(["f", None]),
+    ],
+)
+def test_a_forged_token_is_the_callers_mistake(token: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        decode_token(token, "f", str)
+    assert caught.value.reason == "PAGE_TOKEN_INVALID"
+
+
+@given(st.text(max_size=300))
+def test_no_token_is_a_bug(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_token(text, "f")

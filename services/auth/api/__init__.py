@@ -1,0 +1,36 @@
+"""Answers AuthService: each part of the contract by a class of its own."""
+
+from types import SimpleNamespace
+
+from libs.run.runtime import Runtime
+from libs.sandbox import Sandbox
+
+from ..passwords import Passwords
+from ..settings import Settings
+from .api_keys import ApiKeysApi
+from .members import MembersApi
+from .organizations import OrganizationsApi
+from .revocation import Revocation
+from .sessions import SessionsApi
+from .tokens import TokensApi
+from .users import UsersApi
+
+__all__ = ["servicer"]
+
+
+def servicer(runtime: Runtime, settings: Settings, pictures: Sandbox) -> SimpleNamespace:
+    """Every RPC of the contract, by its name."""
+    db, passwords = runtime.db, Passwords()
+    tokens = TokensApi(db, settings)
+    revocation = Revocation(runtime.redis, settings.access_life)
+    parts = [
+        tokens,
+        SessionsApi(db, settings, tokens, passwords, revocation),
+        UsersApi(db, passwords, revocation, runtime.blobs, pictures),
+        OrganizationsApi(db, settings, tokens),
+        MembersApi(db, settings, tokens, passwords, revocation),
+        ApiKeysApi(db, settings, tokens, revocation),
+    ]
+    return SimpleNamespace(
+        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
+    )

@@ -1,0 +1,88 @@
+"""What auth does outside a request: rotates keys, keeps Redis told of ended sessions, sweeps."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from libs.blobs import Blobs, BlobsUnavailable
+from libs.pg import Database, DatabaseUnavailable
+from libs.rpc.sessions import READY, REVOKED
+from libs.run.runtime import Runtime
+
+from . import rules, signing, store
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEYS_EVERY_S = 60.0
+REVOCATIONS_EVERY_S = 2.0
+SWEEP_EVERY_S = 3_600.0
+UNNAMED_FOR = timedelta(hours=1)
+
+
+async def ensure_key(db: Database, settings: Settings) -> None:
+    """Make the next signing key when it is time, and forget what nobody needs."""
+    async with db.unscoped() as tx:
+        await store.lock_signing_keys(tx)
+        times = rules.next_key_times(await store.list_signing_keys(tx), settings, datetime.now(UTC))
+        if times:
+            key_id, sealed, public = signing.make_key(settings.key_encryption_key)
+            await store.insert_signing_key(tx, key_id, sealed, public, times)
+            log.info("signing key made", extra={"key_id": key_id})
+        await store.delete_signing_keys(tx, settings.access_life * 2)
+        await store.delete_old_attempts(tx)
+
+
+async def tell_revocations(runtime: Runtime, settings: Settings) -> None:
+    """Have Redis know every session whose tokens must not count, and that it knows them all."""
+    async with runtime.db.unscoped() as tx:
+        ended = await store.revoked_since(tx, settings.access_life)
+    life_s = int(settings.access_life.total_seconds()) + 60
+    async with runtime.redis.pipeline(transaction=True) as pipe:
+        for session_id in ended:
+            pipe.set(REVOKED + session_id, 1, ex=life_s, nx=True)
+        pipe.set(READY, 1)
+        await pipe.execute()
+
+
+async def sweep_pictures(db: Database, blobs: Blobs) -> None:
+    """Delete pictures that no user names any more."""
+    before = datetime.now(UTC) - UNNAMED_FOR
+    async for blob in blobs.list("pictures/"):
+        if blob.modify_time > before:
+            continue
+        async with db.unscoped() as tx:
+            named = await store.picture_is_named(tx, blob.key)
+        if not named:
+            await blobs.delete(blob.key)
+
+
+def loops(runtime: Runtime, settings: Settings) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
+    """The work of the worker role."""
+    return [
+        every(KEYS_EVERY_S, lambda: ensure_key(runtime.db, settings)),
+        every(REVOCATIONS_EVERY_S, lambda: tell_revocations(runtime, settings)),
+        every(SWEEP_EVERY_S, lambda: sweep_pictures(runtime.db, runtime.blobs)),
+    ]
+
+
+def every(
+    pause_s: float, work: Callable[[], Awaitable[None]]
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Do the work again and again until told to stop; a store that is down is outlived."""
+
+    async def run(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await work()
+            except (DatabaseUnavailable, RedisError, BlobsUnavailable, OSError) as error:
+                log.warning("repeated later", extra={"error": repr(error)})
+            try:
+                await asyncio.wait_for(stop.wait(), pause_s)
+            except TimeoutError:
+                continue
+
+    return run
