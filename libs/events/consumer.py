@@ -22,6 +22,7 @@ from libs.rpc.errors import Fault
 from libs.telemetry import bind, remote_span
 from libs.telemetry.metrics import DEAD_LETTERS, EVENT_LAG_SECONDS, EVENTS_HANDLED
 
+from .ending import end
 from .log import PAGE_SIZE, PARTITIONS
 
 log = logging.getLogger(__name__)
@@ -149,11 +150,12 @@ class Consumer:
         """Follow until `stop`; what goes wrong is logged and tried again."""
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen())
-            stopping = group.create_task(stop.wait())
-            stopping.add_done_callback(lambda _: self._rung.set())
-            while not stop.is_set():
-                await self._look()
-            listening.cancel()
+            stopping = group.create_task(self._stop_at(stop))
+            try:
+                while not stop.is_set():
+                    await self._look()
+            finally:
+                await end(listening, stopping)
 
     async def replay_dead_letter(self, organization_id: str, event_id: str) -> bool:
         """Handle a dead letter again; False if there is none. Raises what the handler raises."""
@@ -163,6 +165,10 @@ class Consumer:
                 return False
             await self._handle(tx, Event.FromString(serialized))
         return True
+
+    async def _stop_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._rung.set()
 
     async def _look(self) -> None:
         """Look at the partition that is due first, or wait until one is or the bell rings."""

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from libs.pg import Database, DatabaseUnavailable
 
+from .ending import end
 from .log import page
 
 log = logging.getLogger(__name__)
@@ -75,22 +76,19 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; failures of PostgreSQL and Redis are logged and outlived."""
-        working = asyncio.create_task(self._work())
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(self._work())
+            try:
+                await stop.wait()
+            finally:
+                await end(working)
 
     async def _work(self) -> None:
         while True:
             try:
                 await self._lead()
-            except* _DOWN as group:
-                log.warning("relay lost its database", extra={"error": repr(group.exceptions[0])})
+            except _DOWN as error:
+                log.warning("relay lost its database", extra={"error": repr(error)})
             await asyncio.sleep(_STANDBY_S)
 
     async def _lead(self) -> None:
@@ -103,9 +101,11 @@ class Relay:
                 await asyncio.sleep(_STANDBY_S)
             await con.execute(_BEGIN_GENERATION)
             await con.add_listener(f"{self._schema}.events", lambda *_: self._woken.set())
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._position(con))
-                group.create_task(self._publish())
+            publishing = asyncio.create_task(self._publish())
+            try:
+                await self._position(con)
+            finally:
+                await end(publishing)
         finally:
             con.terminate()
 

@@ -33,6 +33,7 @@ _READ_MS = 500
 _SWEEP_S = 5.0
 _DROPPED_MS = 5_000  # an id taken from the stream and not acknowledged for so long goes back
 _RETRY_S = 0.5
+_CANCEL_AGAIN_S = 1.0
 _BACKOFF_MAX_S = 600.0
 
 
@@ -86,9 +87,10 @@ class Worker:
                 for part in (self._listen(), self._hand_out(), self._sweep())
             ]
             slots = [group.create_task(self._slot(stop)) for _ in range(self._concurrency)]
-            await asyncio.wait(slots)
-            for part in around:
-                part.cancel()
+            try:
+                await asyncio.wait(slots)
+            finally:
+                await _end(*around, *slots)
 
     async def _listen(self) -> None:
         """Be woken when a task is enqueued."""
@@ -247,9 +249,7 @@ class Worker:
                     self._count(task, "lost")
             finally:
                 interrupted = not attempt.done() and not lease.done()
-                for part in (attempt, lease):
-                    part.cancel()
-                await asyncio.gather(attempt, lease, return_exceptions=True)
+                await _end(attempt, lease)
                 if interrupted:
                     await self._give_back(task)
 
@@ -323,6 +323,15 @@ class Worker:
 
     def _count(self, task: Task, outcome: str) -> None:
         TASK_OUTCOMES.labels(self._schema, task.kind, outcome).inc()
+
+
+async def _end(*parts: "asyncio.Task[None]") -> None:
+    """Cancel until it has come through: before Python 3.12, wait_for may swallow it."""
+    left = {part for part in parts if not part.done()}
+    while left:
+        for part in left:
+            part.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
 
 
 def _named(task: Task) -> dict[str, object]:

@@ -10,8 +10,6 @@ from pathlib import Path
 import uvloop
 
 from libs.rpc.parent import end_with_parent
-from libs.run.first_login import first_login
-from libs.run.platform import ROOT, Platform, say, service_names
 from libs.run.process import ROLES, run_process
 from libs.run.schemas import bring_one_up_to_date
 
@@ -24,9 +22,7 @@ def main() -> None:
     parser.add_argument(
         "--migrate", action="store_true", help="bring the schema up to date, and end"
     )
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("AUDITRON_DATA", ROOT / ".data"))
-    )
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUDITRON_DATA", ".data")))
     args = parser.parse_args()
     if args.service is None:
         uvloop.run(run_platform(args.data))
@@ -48,6 +44,10 @@ async def migrate_one(name: str) -> None:
 
 async def run_platform(folder: Path) -> None:
     """Run every service in one process each, and say where they are."""
+    # An image holds one service and no embedded stores, so this is imported where it is needed.
+    from libs.run.first_login import first_login  # noqa: PLC0415
+    from libs.run.platform import Platform, say, service_names  # noqa: PLC0415
+
     platform = Platform(folder)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

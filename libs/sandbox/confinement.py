@@ -2,7 +2,8 @@
 
 Linux on x86-64 and arm64: no sockets, no signals to others, no new programs or processes (seccomp;
 without it nothing runs), and where the kernel has Landlock, no file but libraries and a folder for
-temporary files, and no sight of other processes' memory and environment. Elsewhere limits alone.
+temporary files, and no sight of other processes' memory and environment. Without Landlock a
+captured child can read what its user can; on other systems the limits alone hold.
 """
 
 import ctypes
@@ -42,8 +43,9 @@ _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _WRITE_FILE, _REMOVE_FILE, _MAKE_FILE, _TRUNCATE = 1 << 1, 1 << 5, 1 << 8, 1 << 14
 _FILE_RIGHTS = _READ_FILE | _WRITE_FILE | _TRUNCATE
 _READABLE = (
-    "/usr", "/lib", "/lib64", "/nix/store", "/proc", "/sys", "/etc/ld.so.cache", "/etc/fonts",
-    "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/dev/zero", "/dev/urandom",
+    "/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime",
+    "/etc/timezone", "/etc/mime.types", "/dev/zero", "/dev/urandom", "/sys/devices/system/cpu",
+    "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm/overcommit_memory",
 )  # fmt: skip
 
 
@@ -65,6 +67,9 @@ class Confinement:
     def enter(self, keeper: int) -> None:
         """Give up all rights. Raises OSError if one cannot be given up."""
         if sys.platform == "linux":
+            # No capabilities (root has them), in the form of capset's version 3.
+            none = struct.pack("6I", 0, 0, 0, 0, 0, 0)
+            _check(_libc.capset(struct.pack("Ii", 0x20080522, 0), none), "capset")
             _prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
             with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
                 file.write("1000")  # if memory runs out, the kernel takes this one

@@ -77,13 +77,9 @@ def decode(text: bytearray, parts: bytearray, files: Sequence[IO[bytes]] = ()) -
     return value
 
 
-def send(sock: socket.socket, kind: bytes, value: object, fds: Sequence[int] = ()) -> None:
+def send(sock: socket.socket, kind: bytes, value: object) -> None:
     """Send one frame over a blocking socket."""
-    buffers = encode(kind, value)
-    if fds:
-        socket.send_fds(sock, buffers[:1], fds)
-        del buffers[0]
-    for buffer in buffers:
+    for buffer in encode(kind, value):
         sock.sendall(buffer)
 
 

@@ -117,11 +117,12 @@ def _call(caller: socket.socket, module: str) -> None:
 
 
 def _bury(child: int, folder: str, *, wait: bool) -> dict[str, Any]:
-    """Return how the child ended (wait status, CPU seconds, peak bytes); kills it unless `wait`."""
+    """Return how the child ended; kills it, unless `wait` and it dies by itself."""
     deadline = time.monotonic() + (_DYING_S if wait else 0)
     pid, status, used = os.wait4(child, os.WNOHANG)
+    killed = False
     while not pid:
-        if time.monotonic() >= deadline:
+        if killed := time.monotonic() >= deadline:
             os.kill(child, signal.SIGKILL)
             pid, status, used = os.wait4(child, 0)
         else:
@@ -131,6 +132,7 @@ def _bury(child: int, folder: str, *, wait: bool) -> dict[str, Any]:
         with suppress(OSError):
             os.unlink(entry.path)  # noqa: PTH108
     return {
+        "killed": killed,  # by us
         "status": status,
         "cpu_s": used.ru_utime + used.ru_stime,
         "peak_bytes": used.ru_maxrss * 1024,

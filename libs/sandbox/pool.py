@@ -22,7 +22,6 @@ class Sandbox:
     """
 
     def __init__(self, limits: Limits, workers: int = 1, preload: Sequence[str] = ()) -> None:
-        self._limits = limits
         self._workers = [Worker(limits, preload) for _ in range(workers)]
         self._closed = False
         self._idle: asyncio.LifoQueue[Worker] = asyncio.LifoQueue()

@@ -118,7 +118,7 @@ class Worker:
         except (EOFError, OSError, frames.Malformed):
             self.stop()
             return "crash"
-        return self._reason(end["status"], end["cpu_s"], end["peak_bytes"])
+        return self._reason(**end)
 
     def stop(self) -> None:
         """Kill the keeper and forget it."""
@@ -159,7 +159,9 @@ class Worker:
         self._owed -= 1
         return dict(end)
 
-    def _reason(self, status: int, cpu_s: float, peak_bytes: int) -> Reason:
+    def _reason(self, *, killed: bool, status: int, cpu_s: float, peak_bytes: int) -> Reason:
+        if killed:
+            return "crash"  # it hung up and lived on
         if not os.WIFSIGNALED(status):
             return "memory" if os.waitstatus_to_exitcode(status) == OUT_OF_MEMORY else "crash"
         number = os.WTERMSIG(status)
@@ -171,9 +173,9 @@ class Worker:
 
 
 def _spawn(limits: Limits, preload: Sequence[str]) -> Keeper:
+    folder = tempfile.mkdtemp(prefix="auditron-sandbox-")
     control, theirs = socket.socketpair()
     control.setblocking(False)
-    folder = tempfile.mkdtemp(prefix="auditron-sandbox-")
     options = {
         "control": theirs.fileno(),
         "path": [str(Path(entry).absolute()) for entry in sys.path],
@@ -181,11 +183,17 @@ def _spawn(limits: Limits, preload: Sequence[str]) -> Keeper:
         "preload": list(preload),
         "folder": folder,
     }
-    with theirs:
+    environment = {
+        # Not a word of ours, but where an interpreter may find its library.
+        **{name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+        "TMPDIR": folder,
+        "OMP_NUM_THREADS": "1",  # numeric libraries start no threads, so that one can fork
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    try:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and code
             [sys.executable, *_FLAGS, "-c", _MAIN, json.dumps(options)],
-            # Not a word of our environment; and one thread each for numeric libraries.
-            env={"TMPDIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=environment,
             pass_fds=[theirs.fileno()],
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -193,6 +201,12 @@ def _spawn(limits: Limits, preload: Sequence[str]) -> Keeper:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
         )
+    except OSError:
+        control.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        theirs.close()
     return Keeper(process, control, folder)
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import os
 import sys
 import time
@@ -6,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from libs.embedded import Embedded
@@ -98,7 +98,7 @@ async def test_a_failure_is_tried_again_with_growing_pauses(
     async with working(worker_of(world, {"call": handle})):
         row = await world.ended(task_id, "SUCCEEDED")
     assert row["attempt"] == 4
-    pauses = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(tried)]
     assert pauses[0] >= 0.2
     assert pauses[1] >= 0.4
     assert pauses[2] >= 0.8
@@ -305,7 +305,7 @@ async def test_a_task_that_kills_its_workers_fails_in_the_end(world: World, work
 
 
 async def test_tasks_outlive_the_stores_and_the_workers(tmp_path: Path) -> None:
-    """Kills workers, Redis and PostgreSQL while tasks run; each ends, and never runs twice at once."""
+    """Kills workers, Redis and PostgreSQL while tasks run; each ends, none runs twice at once."""
     async with Embedded(tmp_path, environ={}) as embedded:
         url = await new_database(embedded.env()["ADMIN_DATABASE_URL"])
         redis_url = embedded.env()["REDIS_URL"]

@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -57,9 +59,10 @@ def loop_deaf() -> None:
     loop()
 
 
-def sleep(seconds: float) -> str:
+def sleep(seconds: float) -> list[float]:
+    begin = time.monotonic()
     time.sleep(seconds)
-    return "awake"
+    return [begin, time.monotonic()]
 
 
 def exit_at_once() -> None:
@@ -88,22 +91,14 @@ def reach() -> dict[str, str]:
         "environment of the keeper": lambda: Path(f"/proc/{keeper}/environ").read_bytes(),
         "memory of the keeper": lambda: os.open(f"/proc/{keeper}/mem", os.O_RDONLY),
         "files of the keeper": lambda: list(Path(f"/proc/{keeper}/fd").iterdir()),
+        "rights": lambda: os.setgid(1),
         "passwords": lambda: Path("/etc/passwd").read_bytes(),
         "home": lambda: list(Path("/root").iterdir()),
         "write": lambda: Path("/tmp/auditron-sandbox-written").write_bytes(b"x"),
         "nested folders": Path(tempfile.gettempdir(), "folder").mkdir,
-        "limits": _raise_limits,
+        "limits": lambda: resource.setrlimit(resource.RLIMIT_CPU, (10_000, 10_000)),
     }
     return {name: _outcome(attempt) for name, attempt in attempts.items()}
-
-
-def _raise_limits() -> None:
-    import resource  # noqa: PLC0415
-
-    if resource.getrlimit(resource.RLIMIT_CPU)[1] == resource.RLIM_INFINITY:
-        return
-    os.setuid(65534)  # root may raise them
-    resource.setrlimit(resource.RLIMIT_CPU, (10_000, 10_000))
 
 
 def _outcome(attempt: Any) -> str:
@@ -197,14 +192,16 @@ def lines(file: IO[bytes], batch: int) -> Iterator[list[str]]:
 
 def say(raw: bytes) -> None:
     """Send raw bytes to the parent in place of an answer, and stay."""
-    for fd in range(3, 30):
-        try:
-            sock = socket.socket(fileno=os.dup(fd))
-            sock.getpeername()
-            sock.sendall(raw)
-        except OSError:
-            continue
-    time.sleep(5)
+    ours = next(fd for fd in range(3, 30) if _is_socket(fd))
+    os.write(ours, raw)
+    time.sleep(60)
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def frame(kind: bytes, text: bytes, parts: bytes = b"", claimed: int | None = None) -> bytes:

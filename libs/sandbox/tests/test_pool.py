@@ -18,7 +18,7 @@ from libs.sandbox.frames import FAILED, ITEM, RESULT, STARTED
 from libs.sandbox.tests.hostile import frame
 
 HERE = "libs.sandbox.tests.hostile"
-LIMITS = Limits(memory_bytes=256 * MIB, cpu_s=1, wall_s=3, output_bytes=MIB, file_bytes=MIB)
+LIMITS = Limits(memory_bytes=256 * MIB, cpu_s=1, wall_s=20, output_bytes=MIB, file_bytes=MIB)
 CONFINED = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
 IN_FORCE = prepare(1, 1, 1, [], tempfile.gettempdir()).in_force()
 
@@ -27,6 +27,13 @@ IN_FORCE = prepare(1, 1, 1, [], tempfile.gettempdir()).in_force()
 async def sandbox():
     one = Sandbox(LIMITS)
     await one.start()
+    yield one
+    await one.close()
+
+
+@pytest.fixture(scope="session")
+async def impatient():
+    one = Sandbox(Limits(wall_s=0.5))
     yield one
     await one.close()
 
@@ -165,30 +172,40 @@ async def test_a_result_that_cannot_travel_is_an_error(sandbox, kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "args", "reason", "seconds"),
+    ("function", "reason"),
     [
-        ("memory_bomb", [], "memory", 2),
-        ("loop", [], "cpu", 3),
-        ("loop_deaf", [], "cpu", 4),
-        ("sleep", [60], "time", 4),
-        ("exit_at_once", [], "crash", 2),
-        ("segfault", [], "crash", 2),
-        ("hang_up_and_stay", [], "crash", 3),
-        ("use_threads", [], None, 2),
+        ("memory_bomb", "memory"),
+        ("loop", "cpu"),
+        ("loop_deaf", "cpu"),
+        ("exit_at_once", "crash"),
+        ("segfault", "crash"),
+        ("hang_up_and_stay", "crash"),
     ],
 )
 async def test_a_child_ends_with_its_reason_and_the_next_call_works(
-    sandbox, function, args, reason, seconds
+    sandbox, function, reason
 ) -> None:
     begin = time.monotonic()
-    if reason:
-        with pytest.raises(SandboxKilled) as killed:
-            await sandbox.run(f"{HERE}:{function}", *args)
-        assert killed.value.reason == reason
-    else:
-        assert await sandbox.run(f"{HERE}:{function}", *args) == 6
-    assert time.monotonic() - begin < seconds * 2
+    with pytest.raises(SandboxKilled) as killed:
+        await sandbox.run(f"{HERE}:{function}")
+    assert killed.value.reason == reason
+    assert time.monotonic() - begin < 15
     assert await works(sandbox)
+
+
+async def test_a_child_that_takes_too_long_is_killed(impatient) -> None:
+    for function, args in (("sleep", [60]), ("say", [frame(RESULT, b"1" * 10)[:-5]])):
+        begin = time.monotonic()
+        with pytest.raises(SandboxKilled) as killed:
+            await impatient.run(f"{HERE}:{function}", *args)
+        assert killed.value.reason == "time"
+        assert 0.5 <= time.monotonic() - begin < 10
+    await gone(keeper(impatient))
+    assert await works(impatient)
+
+
+async def test_threads_are_allowed(sandbox) -> None:
+    assert await sandbox.run(f"{HERE}:use_threads") == 6
 
 
 async def test_many_calls_leave_one_child_and_share_nothing(sandbox) -> None:
@@ -205,20 +222,21 @@ async def test_many_calls_leave_one_child_and_share_nothing(sandbox) -> None:
 async def test_a_child_reaches_nothing(sandbox) -> None:
     os.environ["CANARY_PASSWORD"] = "canary"
     got = await sandbox.run(f"{HERE}:reach")
-    by_filter = {"socket", "socket6", "unix", "exec", "fork", "kill"}
+    by_filter = {"socket", "socket6", "unix", "exec", "fork", "kill", "rights"}
     by_landlock = {
         "environment of the keeper", "memory of the keeper", "files of the keeper", "passwords",
         "home", "write", "nested folders",
     }  # fmt: skip
     held = by_filter | (by_landlock if "landlock" in IN_FORCE else set())
     assert {name: got[name] for name in held} == dict.fromkeys(held, "PermissionError")
-    assert got["limits"] in {"PermissionError", "not allowed to raise maximum limit"}
+    assert got["limits"] == "not allowed to raise maximum limit"
 
 
 async def test_the_environment_holds_no_word_of_ours(sandbox) -> None:
     os.environ["CANARY_PASSWORD"] = "canary"
     names = set(await sandbox.run(f"{HERE}:environment"))
-    assert names <= {"TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
+    told = {"TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LD_LIBRARY_PATH"}
+    assert names <= told | {"LC_CTYPE"}  # the interpreter sets that itself
 
 
 async def test_files_are_limited_and_do_not_outlive_the_call(sandbox) -> None:
@@ -270,7 +288,7 @@ GARBAGE = {
 async def test_garbage_is_a_crash_and_nothing_else(sandbox, kind) -> None:
     with pytest.raises(SandboxKilled) as killed:
         await sandbox.run(f"{HERE}:say", GARBAGE[kind])
-    assert killed.value.reason in {"crash", "time"}
+    assert killed.value.reason == "crash"
     assert await works(sandbox)
 
 
@@ -278,7 +296,6 @@ async def test_garbage_is_a_crash_and_nothing_else(sandbox, kind) -> None:
     "raw",
     [
         frame(RESULT, b"1", b"", claimed=2**63),
-        frame(RESULT, b"1" * 10)[:-5],
         b"R\xff\xff\xff\xff" + bytes(8),
         frame(FAILED, b'{"kind": [1, {}], "message": null}'),
         frame(FAILED, b'{"kind": "' + b"k" * 900_000 + b'", "message": "' + b"m" * 90_000 + b'"}'),
@@ -314,7 +331,7 @@ async def test_a_stream_that_ends_badly_gives_its_items_first(sandbox, end, erro
 
 
 async def test_a_slow_reader_holds_the_child_back_and_costs_it_no_time() -> None:
-    async with opened(Limits(wall_s=0.5, output_bytes=MIB)) as sandbox:
+    async with opened(Limits(wall_s=2, output_bytes=MIB)) as sandbox:
         stream = sandbox.stream(f"{HERE}:rows", 300, 100_000)
         begin = time.monotonic()
         count = 0
@@ -322,10 +339,10 @@ async def test_a_slow_reader_holds_the_child_back_and_costs_it_no_time() -> None
             async for item in stream:
                 count += 1
                 if count < 5:
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(0.6)
                     assert item["index"] == count - 1
         assert count == 300
-        assert time.monotonic() - begin > 1.2
+        assert time.monotonic() - begin > 2.4
 
 
 async def test_a_stream_that_is_left_early_kills_its_child(sandbox) -> None:
@@ -354,10 +371,10 @@ async def test_cancelled_callers_leave_no_child(sandbox) -> None:
 
 async def test_two_workers_run_two_calls_at_once() -> None:
     async with opened(workers=2) as sandbox:
-        begin = time.monotonic()
-        calls = [sandbox.run(f"{HERE}:sleep", 0.4) for _ in range(4)]
-        assert await asyncio.gather(*calls) == ["awake"] * 4
-        assert 0.8 <= time.monotonic() - begin < 1.6
+        calls = [sandbox.run(f"{HERE}:sleep", 0.3) for _ in range(4)]
+        spans = sorted(await asyncio.gather(*calls))
+        assert spans[1][0] < spans[0][1]  # the second begins before the first ends
+        assert spans[2][0] > spans[0][1]  # the third does not
         mixed = [
             sandbox.run(f"{HERE}:{name}")
             for name in ("exit_at_once", "remember", "segfault", "loop", "remember", "remember")

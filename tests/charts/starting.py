@@ -1,0 +1,167 @@
+"""Runs what a release's pods run, with the variables that its chart gives them and no others."""
+
+import asyncio
+import os
+import socket
+import urllib.error
+import urllib.request
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from libs.pg import role_url
+from libs.testkit.stores import PASSWORD, Stores
+
+from .conftest import Objects, named, of, templates
+
+START_S = 60
+STOP_S = 45
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An installation: its interpreter, the folder to start in, and where the output goes."""
+
+    python: Path
+    folder: Path
+    log: Path
+
+    async def start(self, container: dict[str, Any], environment: Environment) -> Process:
+        """Start a container's command, its `python` being the one of this place."""
+        program, *arguments = container["command"]
+        assert program == "python"
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                str(self.python),
+                *arguments,
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": os.defpath, "HOME": str(self.log.parent), **environment},
+            )
+
+    def output(self) -> str:
+        """What the processes have said last."""
+        return self.log.read_text()[-5000:]
+
+
+async def run_release(objects: Objects, secrets: Environment, place: Place) -> None:
+    """Migrate, start every role at once, wait until all are alive, and have them drain."""
+    pods = {name: pod["spec"]["containers"][0] for name, pod in templates(objects)}
+    environments = {name: variables(objects, pod, secrets) for name, pod in pods.items()}
+    migrations = [name for name in pods if name.endswith("-migration")]
+    for name in migrations:
+        migration = await place.start(pods[name], environments[name])
+        assert await migration.wait() == 0, place.output()
+    roles = [name for name in pods if name not in migrations]
+    processes = [await place.start(pods[name], environments[name]) for name in roles]
+    try:
+        for name, process in zip(roles, processes, strict=True):
+            await wait_until_alive(pods[name], environments[name], process, place)
+            if "httpGet" in (probe := pods[name]["readinessProbe"]):
+                # Whether it is ready is up to services that do not run here.
+                assert await asyncio.to_thread(status, url(probe, environments[name])) in (200, 503)
+        for process in processes:
+            process.terminate()
+        async with asyncio.timeout(STOP_S):
+            assert {await process.wait() for process in processes} == {0}, place.output()
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def held_secrets(platform: Objects, name: str, stores: Stores, admin_url: str) -> dict[str, str]:
+    """What the development platform's Secrets hold, pointed at the stores of this test."""
+    found: dict[str, str] = {}
+    for secret in of(platform, "Secret"):
+        found |= secret["stringData"]
+    for login, infix in (("app", ""), ("system", "SYSTEM_")):
+        found[f"{name}_{login}_PASSWORD".upper()] = PASSWORD
+        url = role_url(admin_url, f"{name}_{login}", PASSWORD)
+        found[f"{name.upper()}_{infix}DATABASE_URL"] = url
+    return found | dict(stores.env) | {"ADMIN_DATABASE_URL": admin_url}
+
+
+def variables(objects: Objects, container: dict[str, Any], secrets: Environment) -> dict[str, str]:
+    """A container's environment, but for the addresses that are other ones here."""
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
+    for variable in container["env"]:
+        wanted = variable["valueFrom"]["secretKeyRef"]
+        if not wanted.get("optional"):
+            found[wanted["key"]] = secrets[wanted["key"]]
+    for key in found:
+        if key.endswith("_LISTEN"):
+            found[key] = f"127.0.0.1:{free_port()}"
+        elif key == "S3_ENDPOINT_URL":
+            found[key] = secrets[key]
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+async def wait_until_alive(
+    container: dict[str, Any], environment: Environment, process: Process, place: Place
+) -> None:
+    """Ask as the kubelet would until it is content; a process that ends fails the test."""
+    for _ in range(START_S * 10):
+        assert process.returncode is None, place.output()
+        if await is_alive(container["livenessProbe"], environment):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not alive in {START_S} s:\n{place.output()}")
+
+
+async def is_alive(probe: dict[str, Any], environment: Environment) -> bool:
+    """One probe, as Kubernetes has it, at the address that the environment names."""
+    if "httpGet" in probe:
+        return await asyncio.to_thread(status, url(probe, environment)) == 200
+    async with grpc.aio.insecure_channel(listening(environment)["grpc"]) as channel:
+        try:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def listening(environment: Environment) -> dict[str, str]:
+    """The address behind each name of a container's port."""
+    first, metrics = sorted(key for key in environment if key.endswith("_LISTEN"))
+    served = environment[first]  # X_LISTEN, X_METRICS_LISTEN
+    return {"grpc": served, "http": served, "metrics": environment[metrics]}
+
+
+def url(probe: dict[str, Any], environment: Environment) -> str:
+    """Where a httpGet probe asks."""
+    get = probe["httpGet"]
+    return f"http://{listening(environment)[get['port']]}{get['path']}"
+
+
+def status(url: str) -> int:
+    """What a GET is answered with; 0 if it is not."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            code: int = answer.status
+            return code
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
