@@ -63,6 +63,8 @@ async def running(
     roles = ROLES[role]
     failed: asyncio.Future[None]
     async with contextlib.AsyncExitStack() as stack:
+        for let_go in service.closing:
+            stack.push_async_callback(let_go)
         sandboxes = [*(service.api_sandboxes if "api" in roles else ())]
         sandboxes += service.worker_sandboxes if "worker" in roles else ()
         for sandbox in dict.fromkeys(sandboxes):  # one that serves both roles is started once

@@ -88,6 +88,8 @@ class Service:
     # Child processes, by the role that needs them.
     api_sandboxes: Sequence[Sandbox] = ()
     worker_sandboxes: Sequence[Sandbox] = ()
+    # Awaited at the end, to let go of what `assemble` opened.
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 def redis_client(url: str) -> Redis:

@@ -27,5 +27,6 @@ async def assemble(runtime: Runtime) -> Service:
             "auth": {auth_events_pb2.OrganizationCreated: jobs.on_organization_created},
             "invoice": {invoice_events_pb2.InvoiceReceived: jobs.on_invoice_received},
         },
+        closing=[account.close],
         tasks={"sync_subscription": jobs.SubscriptionSync(runtime.db, settings, account).run},
     )

@@ -19,6 +19,12 @@ class StripeAccount:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opened: stripe.StripeClient | None = None
+        self._http: stripe.HTTPXClient | None = None
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._http is not None:
+            await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def checkout_url(self, organization_id: str, checkout_id: str, plan_code: str) -> str:
         """Where the plan can be paid; the same for the same checkout. PaymentUnavailable."""
@@ -91,10 +97,11 @@ class StripeAccount:
             import stripe  # noqa: PLC0415  # takes seconds
 
             base = self._settings.stripe_api_base
+            self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
             self._opened = stripe.StripeClient(
                 self._settings.stripe_api_key,
                 base_addresses={"api": base} if base else None,
-                http_client=stripe.HTTPXClient(timeout=TIMEOUT_S),
+                http_client=self._http,
                 max_network_retries=1,
             )
         return self._opened

@@ -85,9 +85,7 @@ class FakeStripe:
         if self.failures and not self.fails_after_effect:
             return self.failures.pop(0), {"error": {"type": "api_error", "message": "spoiled"}}
         key = headers.get("idempotency-key", "")
-        if key in self.answers:
-            return self.answers[key]
-        answer = self._perform(method, path, unflatten(body))
+        answer = self.answers.get(key) or self._perform(method, path, unflatten(body))
         if key and method == "POST":
             self.answers[key] = answer
         if self.failures:

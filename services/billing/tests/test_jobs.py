@@ -113,7 +113,7 @@ async def test_an_older_look_at_stripe_does_not_overwrite_a_newer_one(paid, stri
     task = Task(
         task_id=uuid7(), kind="sync_subscription", organization_id=client.organization_id,
         payload=StringValue(value=subscription["id"]).SerializeToString(), attempt=1,
-        max_attempts=1, error="", actor="", traceparent="", request_id="",
+        max_attempts=1, error="", actor="", traceparent="", request_id="", waited_s=0,
     )  # fmt: skip
     asked = account.subscription
 
@@ -126,6 +126,7 @@ async def test_an_older_look_at_stripe_does_not_overwrite_a_newer_one(paid, stri
 
     account.subscription = overtaken
     await slow.run(task)
+    await account.close()
     found = await client.GetSubscription(billing_pb2.GetSubscriptionRequest())
     assert found.state == billing_pb2.SUBSCRIPTION_STATE_CANCELLING
     assert found.plan_code == "business"
