@@ -1,6 +1,6 @@
 """Makes the documents and the bank statement that lie beside it: `python examples/make.py`.
 
-Every company in them is invented. The same script gives the same documents again.
+Every company in them is invented. Each run makes documents that say the same.
 """
 
 import io
@@ -150,6 +150,11 @@ def item(description: str, quantity: str, price: str, rate: str = "19") -> Item:
 
 def bills() -> dict[str, Bill]:
     """Every bill of the set, by the name of its file without the ending."""
+    return office_bills() | power_and_freight_bills() | house_bills()
+
+
+def office_bills() -> dict[str, Bill]:
+    """Paper and hosting."""
     return {
         "01-paper-text": Bill(
             "PN-2026-0417",
@@ -175,6 +180,12 @@ def bills() -> dict[str, Bill]:
                 item("Storage per 100 GB", "8", "6.50", "20"),
             ],
         ),
+    }
+
+
+def power_and_freight_bills() -> dict[str, Bill]:
+    """Electricity, freight, and a credit note for the freight."""
+    return {
         "03-power-ubl": Bill(
             "552019844",
             POWER,
@@ -214,6 +225,12 @@ def bills() -> dict[str, Bill]:
             [item("Damaged pallet", "1", "118.00", "21")],
             is_credit=True,
         ),
+    }
+
+
+def house_bills() -> dict[str, Bill]:
+    """Cleaning, and a sale of our own."""
+    return {
         "07-cleaning-scan": Bill(
             "R-10472",
             CLEAN,
@@ -444,63 +461,95 @@ def ubl(bill: Bill) -> bytes:
 
 
 CII = "urn:un:unece:uncefact:data:standard"
+CII_SPACES = {
+    "rsm": f"{CII}:CrossIndustryInvoice:100",
+    "ram": f"{CII}:ReusableAggregateBusinessInformationEntity:100",
+    "udt": f"{CII}:UnqualifiedDataType:100",
+}
+m, r, u = (ElementMaker(namespace=space, nsmap=CII_SPACES) for space in CII_SPACES.values())
 
 
 def cii(bill: Bill) -> bytes:
     """UN/CEFACT Cross Industry Invoice D16B, profile EN 16931."""
-    spaces = {
-        "rsm": f"{CII}:CrossIndustryInvoice:100",
-        "ram": f"{CII}:ReusableAggregateBusinessInformationEntity:100",
-        "udt": f"{CII}:UnqualifiedDataType:100",
-    }
-    m, r, u = (ElementMaker(namespace=space, nsmap=spaces) for space in spaces.values())
-
-    def day(tag: str, value: date) -> etree._Element:
-        return r(tag, u.DateTimeString(f"{value:%Y%m%d}", format="102"))
-
-    def party(tag: str, company: Company) -> etree._Element:
-        postcode, _, city = company.city.partition(" ")
-        address = r.PostalTradeAddress(
-            r.PostcodeCode(postcode),
-            r.LineOne(company.street),
-            r.CityName(city),
-            r.CountryID(company.region),
-        )
-        tax = r.SpecifiedTaxRegistration(r.ID(company.tax_id, schemeID="VA"))
-        return r(tag, r.Name(company.name), address, *([tax] if company.tax_id else []))
-
-    def rate(value: Decimal) -> list[etree._Element]:
-        return [r.CategoryCode("S"), r.RateApplicablePercent(f"{value}")]
-
-    def line(index: int, entry: Item) -> etree._Element:
-        return r.IncludedSupplyChainTradeLineItem(
-            r.AssociatedDocumentLineDocument(r.LineID(f"{index}")),
-            r.SpecifiedTradeProduct(r.Name(entry.description)),
-            r.SpecifiedLineTradeAgreement(
-                r.NetPriceProductTradePrice(r.ChargeAmount(f"{entry.price}"))
+    tree = m.CrossIndustryInvoice(
+        m.ExchangedDocumentContext(
+            r.GuidelineSpecifiedDocumentContextParameter(r.ID("urn:cen.eu:en16931:2017"))
+        ),
+        m.ExchangedDocument(
+            r.ID(bill.number),
+            r.TypeCode("381" if bill.is_credit else "380"),
+            cii_day("IssueDateTime", bill.issued),
+        ),
+        m.SupplyChainTradeTransaction(
+            *(cii_line(index, entry) for index, entry in enumerate(bill.items, 1)),
+            r.ApplicableHeaderTradeAgreement(
+                cii_party("SellerTradeParty", bill.seller),
+                cii_party("BuyerTradeParty", bill.buyer),
             ),
-            r.SpecifiedLineTradeDelivery(r.BilledQuantity(f"{entry.quantity}", unitCode="C62")),
-            r.SpecifiedLineTradeSettlement(
-                r.ApplicableTradeTax(r.TypeCode("VAT"), *rate(entry.rate)),
-                r.SpecifiedTradeSettlementLineMonetarySummation(
-                    r.LineTotalAmount(f"{entry.amount}")
-                ),
-            ),
-        )
+            r.ApplicableHeaderTradeDelivery(),
+            cii_settlement(bill),
+        ),
+    )
+    return etree.tostring(tree, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
+
+def cii_day(tag: str, value: date) -> etree._Element:
+    """A date of format 102, YYYYMMDD."""
+    return r(tag, u.DateTimeString(f"{value:%Y%m%d}", format="102"))
+
+
+def cii_party(tag: str, company: Company) -> etree._Element:
+    """Seller or buyer."""
+    postcode, _, city = company.city.partition(" ")
+    address = r.PostalTradeAddress(
+        r.PostcodeCode(postcode),
+        r.LineOne(company.street),
+        r.CityName(city),
+        r.CountryID(company.region),
+    )
+    tax = r.SpecifiedTaxRegistration(r.ID(company.tax_id, schemeID="VA"))
+    return r(tag, r.Name(company.name), address, *([tax] if company.tax_id else []))
+
+
+def cii_rate(value: Decimal) -> list[etree._Element]:
+    """Category and per cent of a tax."""
+    return [r.CategoryCode("S"), r.RateApplicablePercent(f"{value}")]
+
+
+def cii_line(index: int, entry: Item) -> etree._Element:
+    """One line."""
+    return r.IncludedSupplyChainTradeLineItem(
+        r.AssociatedDocumentLineDocument(r.LineID(f"{index}")),
+        r.SpecifiedTradeProduct(r.Name(entry.description)),
+        r.SpecifiedLineTradeAgreement(
+            r.NetPriceProductTradePrice(r.ChargeAmount(f"{entry.price}"))
+        ),
+        r.SpecifiedLineTradeDelivery(r.BilledQuantity(f"{entry.quantity}", unitCode="C62")),
+        r.SpecifiedLineTradeSettlement(
+            r.ApplicableTradeTax(r.TypeCode("VAT"), *cii_rate(entry.rate)),
+            r.SpecifiedTradeSettlementLineMonetarySummation(r.LineTotalAmount(f"{entry.amount}")),
+        ),
+    )
+
+
+def cii_settlement(bill: Bill) -> etree._Element:
+    """Currency, account, taxes, due date and totals."""
     taxes = [
         r.ApplicableTradeTax(
-            r.CalculatedAmount(f"{tax}"), r.TypeCode("VAT"), r.BasisAmount(f"{base}"), *rate(value)
+            r.CalculatedAmount(f"{tax}"),
+            r.TypeCode("VAT"),
+            r.BasisAmount(f"{base}"),
+            *cii_rate(value),
         )
         for value, (base, tax) in bill.taxes.items()
     ]
-    settlement = r.ApplicableHeaderTradeSettlement(
+    return r.ApplicableHeaderTradeSettlement(
         r.InvoiceCurrencyCode(bill.currency),
         r.SpecifiedTradeSettlementPaymentMeans(
             r.TypeCode("58"), r.PayeePartyCreditorFinancialAccount(r.IBANID(bill.seller.iban))
         ),
         *taxes,
-        r.SpecifiedTradePaymentTerms(day("DueDateDateTime", bill.due)),
+        r.SpecifiedTradePaymentTerms(cii_day("DueDateDateTime", bill.due)),
         r.SpecifiedTradeSettlementHeaderMonetarySummation(
             r.LineTotalAmount(f"{bill.net}"),
             r.TaxBasisTotalAmount(f"{bill.net}"),
@@ -509,25 +558,6 @@ def cii(bill: Bill) -> bytes:
             r.DuePayableAmount(f"{bill.gross}"),
         ),
     )
-    tree = m.CrossIndustryInvoice(
-        m.ExchangedDocumentContext(
-            r.GuidelineSpecifiedDocumentContextParameter(r.ID("urn:cen.eu:en16931:2017"))
-        ),
-        m.ExchangedDocument(
-            r.ID(bill.number),
-            r.TypeCode("381" if bill.is_credit else "380"),
-            day("IssueDateTime", bill.issued),
-        ),
-        m.SupplyChainTradeTransaction(
-            *(line(index, entry) for index, entry in enumerate(bill.items, 1)),
-            r.ApplicableHeaderTradeAgreement(
-                party("SellerTradeParty", bill.seller), party("BuyerTradeParty", bill.buyer)
-            ),
-            r.ApplicableHeaderTradeDelivery(),
-            settlement,
-        ),
-    )
-    return etree.tostring(tree, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def install(name: str, folder: Path, lock: str | None = None) -> "subprocess.Com
         elif keyword == "ENV":
             environment |= dict(pair.split("=", 1) for pair in shlex.split(rest))
             environment["VIRTUAL_ENV"] = str(folder / "app")
-        elif keyword == "COPY":
+        elif keyword == "COPY" and not rest.startswith("--from"):
             *paths, target = Template(rest).substitute(environment).split()
             for path in paths:
                 copy(ROOT / path, source / target)
