@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,6 +73,7 @@ class Relay:
         self._schema = schema
         self._woken = asyncio.Event()
         self._positioned = asyncio.Event()
+        self._unrung: set[int] = set()  # partitions with new positions
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; failures of PostgreSQL and Redis are logged and outlived."""
@@ -131,7 +132,8 @@ class Relay:
         pause_s, asleep, calm = _PAUSE_MIN_S, False, time.monotonic()
         while True:
             self._woken.clear()
-            if await con.fetch(_POSITION):
+            if moved := await con.fetch(_POSITION):
+                self._unrung.update(row["partition"] for row in moved)
                 self._positioned.set()
                 pause_s = _PAUSE_MIN_S
             else:
@@ -167,12 +169,11 @@ class Relay:
 
     async def _publish_pages(self) -> bool:
         """Ring the bell and feed the live streams; a page of every partition that is behind."""
+        rung, self._unrung = self._unrung, set()
+        await self._ring(rung)  # at once; what that misses stays behind and is rung below
         async with self._db.system() as tx:
             behind = await tx.fetch(_BEHIND)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for row in behind:
-                pipe.publish(f"bell:{self._schema}", row["partition"])
-            await pipe.execute()
+        await self._ring({row["partition"] for row in behind} - rung)
         for row in behind:
             async with self._db.system() as tx:
                 events = await page(tx, row["partition"], row["published_position"], _LIVE_PAGE)
@@ -180,6 +181,12 @@ class Relay:
             async with self._db.system() as tx:
                 await tx.execute(_PUBLISHED, row["partition"], events[-1].position)
         return bool(behind)
+
+    async def _ring(self, partitions: Collection[int]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for partition in partitions:
+                pipe.publish(f"bell:{self._schema}", partition)
+            await pipe.execute()
 
     async def _feed(self, events: Sequence[Event]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:

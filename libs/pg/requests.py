@@ -19,7 +19,7 @@ class InvalidRequestId(ValueError):  # noqa: N818
     """The id is no UUID."""
 
 
-async def once(  # noqa: PLR0917
+async def once(
     tx: Tx,
     organization_id: str,
     request_id: str,

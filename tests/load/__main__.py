@@ -251,17 +251,16 @@ def write(figures: list[Figure]) -> None:
     target = ROOT / "docs" / "LOAD.md"
     before = target.read_text() if target.exists() else ""
     kept = before[before.index("## The peer") :] if "## The peer" in before else ""
-    text = "\n".join([
-        "# Load", "",
+    made = (
         f"Made by `make load` on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, Python "
         f"{sys.version.split()[0]}, everything on this machine, the load generator included; "
         "embedded stores; shipped defaults (permissions, row-level security, limits, logs, "
         f"metrics, tracing on). {INVOICES} invoices with 5 lines stand before. Closed loop: "
         f"{CONNECTIONS} connections, the median of {RUNS} runs of {SECONDS:.0f} s. Open loop: "
         "times count from when a request should have started. µs: CPU time, user and system, "
-        "for each answered request; server µs is the sum without the load generator.", "",
-        *lines, "", kept,
-    ])  # fmt: skip
+        "for each answered request; server µs is the sum without the load generator."
+    )
+    text = "\n".join(["# Load", "", made, "", *lines, "", kept])
     target.write_text(text.rstrip() + "\n")
     sys.stdout.write("\n".join(lines) + "\n")
 
