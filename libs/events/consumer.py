@@ -191,8 +191,9 @@ class Consumer:
             self._report(partition, error)
             self._forget(partition)
             pause_s = _POLL_S
-        # If the bell rang meanwhile, that stands.
-        self._due[partition] = min(self._due[partition], time.monotonic() + pause_s)
+        due = time.monotonic() + pause_s
+        # A bell that rang meanwhile stands, but for the pause before the next try.
+        self._due[partition] = due if partition in self._tries else min(self._due[partition], due)
 
     async def _follow(self, partition: int) -> float:
         """Pull and handle a page; return the seconds until the partition is due again."""

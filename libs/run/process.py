@@ -8,12 +8,14 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from auditron.event.v1 import event_pb2, event_pb2_grpc
 
 from libs import telemetry
 from libs.events import Consumer, EventLog, Relay
 from libs.jobs import Worker
+from libs.pg import CommitUncertain, Database, DatabaseUnavailable, requests
 from libs.rpc import RpcSettings, serve
 from libs.run.runtime import Loop, Runtime, Service, close, open_runtime, verifier
 
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 ROLES = {"api": frozenset({"api"}), "worker": frozenset({"worker"})}
 ROLES["all"] = ROLES["api"] | ROLES["worker"]
+CANCELS = 5
+FORGET_EVERY_S = 3_600.0
 EVENT_LOG = event_pb2.DESCRIPTOR.services_by_name["EventLogService"]
 
 
@@ -113,9 +117,11 @@ async def _working(
         stop.set()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=runtime.settings.drain_s)
-            for task in late:  # what it was doing is taken up again by another worker
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for _ in range(CANCELS):  # a library may swallow one
+                if late:
+                    for task in late:  # what it was doing is taken up again by another worker
+                        task.cancel()
+                    _, late = await asyncio.wait(late, timeout=1)
         if failed.done():
             failed.exception()
 
@@ -136,4 +142,21 @@ def _parts(runtime: Runtime, service: Service) -> list[Loop]:
             on_failed=service.on_failed,
         )
         parts.append(worker.run)
-    return [*parts, *service.loops]
+    return [*parts, partial(_forget_old_requests, db), *service.loops]
+
+
+async def _forget_some_requests(db: Database) -> int:
+    async with db.system() as tx:
+        return await requests.forget_old(tx)
+
+
+async def _forget_old_requests(db: Database, stop: asyncio.Event) -> None:
+    """Once an hour drop the answers that nobody asks for again."""
+    while not stop.is_set():
+        try:
+            while await _forget_some_requests(db) and not stop.is_set():
+                await asyncio.sleep(0)
+        except (DatabaseUnavailable, CommitUncertain) as error:
+            log.warning("old requests forgotten later", extra={"error": repr(error)})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FORGET_EVERY_S)

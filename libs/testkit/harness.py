@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from libs.testkit.signer import Signer
 from libs.testkit.stores import Stores
 
 CALL_S = 10
+SERVICES = Path(__file__).resolve().parents[2] / "services"
 
 
 class Client:
@@ -82,6 +84,10 @@ class Harness:
         return Client(stub(self.channel), "", "")
 
 
+def _every_service() -> list[str]:
+    return sorted(path.parent.name for path in SERVICES.glob("*/pyproject.toml"))
+
+
 @asynccontextmanager
 async def running_services(
     stores: Stores, *names: str, role: str = "all", settings: Mapping[str, str] | None = None
@@ -91,6 +97,8 @@ async def running_services(
     Tokens are signed by the test. Where auth is among them, its own tokens count and no others.
     """
     env = await stores.service_env(*names) | dict(settings or {})
+    # Where nobody listens: the logs of services that are not under test stay silent.
+    env = {f"{name.upper()}_ADDRESS": "127.0.0.1:9" for name in _every_service()} | env
     ports = {name: free_port() for name in names}
     env |= {f"{name.upper()}_ADDRESS": f"127.0.0.1:{port}" for name, port in ports.items()}
     env |= {f"{name.upper()}_LISTEN": f"127.0.0.1:{port}" for name, port in ports.items()}

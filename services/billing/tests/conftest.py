@@ -13,7 +13,7 @@ from services.billing.tests import fake_stripe
 
 @pytest.fixture(scope="session")
 async def billing(stores: Stores):
-    async with running_services(stores, "billing", settings=PEERS) as services:
+    async with running_services(stores, "billing") as services:
         yield services["billing"]
 
 
@@ -27,7 +27,7 @@ async def stripe():
 
 @pytest.fixture(scope="session")
 async def paid(stores: Stores, stripe):
-    settings = PEERS | {
+    settings = {
         "STRIPE_API_KEY": "sk_test_1",
         "STRIPE_WEBHOOK_SECRET": fake_stripe.SECRET,
         "BILLING_STRIPE_PRICES": ",".join(f"{k}={v}" for k, v in fake_stripe.PRICES.items()),
@@ -35,10 +35,6 @@ async def paid(stores: Stores, stripe):
     }
     async with running_services(stores, "billing", settings=settings) as services:
         yield services["billing"]
-
-
-# The logs that billing follows; nobody listens there, so its events are handed to it by the test.
-PEERS = {"AUTH_ADDRESS": "127.0.0.1:9", "INVOICE_ADDRESS": "127.0.0.1:9"}
 
 
 async def new_organization(harness: Harness) -> Client:

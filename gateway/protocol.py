@@ -1,0 +1,160 @@
+"""HTTP/1.1 as uvicorn speaks it, with limits that hostile and slow clients cannot stretch."""
+
+import asyncio
+import socket
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gateway.problems import CONTENT_TYPE, Problem
+
+HEAD_S = 10.0  # for a request's line and headers
+HEAD_BYTES_MAX = 16 * 1024
+LINE_BYTES_MAX = 8_000  # of one header
+HEADERS_MAX = 100
+# What lies around the pieces of a chunked body, and behind it: a few bytes a piece, no more.
+FRAME_BYTES_MAX = 16
+LEFT_BYTES_MAX = 32 * 1024 * 1024  # read and thrown away of a body that was answered early
+LEFT_S = 15.0
+STUCK_MS = 30_000  # after which an answer that the client does not take is given up
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    connections_max = 20_000
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin, unless there are too many."""
+        super().connection_made(transport)
+        self._in_head = False
+        self._in_body = False
+        self._head_bytes = 0
+        self._body_bytes = 0  # of the request under way, as the application gets them
+        self._wire_bytes = 0  # of the same, as they came
+        self._timer: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+        self._time(HEAD_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, if it is not too much."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_head()
+        elif self._in_body:
+            self._wire_bytes += len(data)
+            if self._wire_bytes > HEAD_BYTES_MAX * 8 + self._body_bytes * FRAME_BYTES_MAX:
+                self.transport.abort()
+        if not self._in_body and self._is_untimed():
+            self._time(HEAD_S)  # a head that is not whole, or nothing but line ends
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._body_bytes = self._wire_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those that follow a body count for nothing."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin the answer, unless the head is too long."""
+        self._in_head, self._in_body = False, True
+        self._stop_timer()
+        lengths = [len(name) + len(value) for name, value in self.headers]
+        if (
+            sum(lengths) + len(self.url) > HEAD_BYTES_MAX
+            or len(lengths) > HEADERS_MAX
+            or max(lengths, default=0) > LINE_BYTES_MAX
+            or len(self.url) > LINE_BYTES_MAX
+        ):
+            self._refuse_head()
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        if self.cycle is None or self.transport.is_closing():
+            return
+        if self.cycle.response_complete and self._body_bytes > LEFT_BYTES_MAX:
+            self.transport.abort()
+            return
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._in_body = False
+        self._stop_timer()
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """End the answer; a body that is still coming gets some time to end."""
+        super().on_response_complete()
+        if self._in_body:
+            self._time(LEFT_S)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that has nothing to do, or does not take its answer."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._refuse(Problem(400, "REQUEST_MALFORMED", msg))
+
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
+            self._refuse(Problem(431, "HEADERS_TOO_LARGE", "The request's headers are too long."))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without the application, and close."""
+        if self.cycle is None or self.cycle.response_complete:
+            body = problem.to_json("")
+            head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(
+                STATUS_LINE[problem.status] + head % (CONTENT_TYPE, len(body)) + body
+            )
+        self.transport.close()
+
+    def _is_untimed(self) -> bool:
+        """Whether nothing is being answered, and nothing ends the connection in time."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and self._timer is None
+            and self.timeout_keep_alive_task is None
+            and self.transport.get_protocol() is self  # no WebSocket by now
+        )
+
+    def _time(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.abort()
