@@ -154,8 +154,9 @@ async def _forget_old_requests(db: Database, stop: asyncio.Event) -> None:
     """Once an hour drop the answers that nobody asks for again."""
     while not stop.is_set():
         try:
-            while await _forget_some_requests(db) and not stop.is_set():
-                await asyncio.sleep(0)
+            more = 1
+            while more and not stop.is_set():
+                more = await _forget_some_requests(db)
         except (DatabaseUnavailable, CommitUncertain) as error:
             log.warning("old requests forgotten later", extra={"error": repr(error)})
         with contextlib.suppress(TimeoutError):
