@@ -1,6 +1,7 @@
 """The main job through the REST API alone: `make demo`, or `make demo FILES="a.pdf b.csv"`."""
 
 import asyncio
+import json
 import mimetypes
 import shutil
 import sys
@@ -168,33 +169,35 @@ async def upload_one(api: Api, one: Upload, live: Live, uploads: list[Upload]) -
     one.invoice_id, one.job_id = invoice["invoice_id"], invoice["job_id"]
     show("queued")
     async with asyncio.timeout(WAIT_S):
-        job = await until(
-            lambda: job_or_none(api, one.job_id),
-            lambda found: bool(found) and found["state"] in ENDED,
-            each=lambda found: show(job_text(found)),
-        )
+        async for job in watched(api, one.job_id):
+            show(job_text(job))
     if job["state"] == "JOB_STATE_FAILED":
         one.outcome = job.get("failure", {}).get("message", "")
     return None
 
 
-async def job_or_none(api: Api, job_id: str) -> dict[str, Any] | None:
-    """The job, or None in the moment before the agent has heard of it."""
-    try:
-        found: dict[str, Any] = await api.call("GET", f"/v1/jobs/{job_id}")
-    except Refused as refused:
-        if refused.problem.get("reason") == "JOB_NOT_FOUND":
-            return None
-        raise
-    return found
+async def watched(api: Api, job_id: str) -> AsyncIterator[dict[str, Any]]:
+    """The job after every change until it has ended, as server-sent events."""
+    headers = {"Authorization": f"Bearer {api.token}", "Accept": "text/event-stream"}
+    state = ""
+    while state not in ENDED:  # the agent hears of an upload a moment later, and streams may end
+        async with api.http.stream("GET", f"/v1/jobs/{job_id}:watch", headers=headers) as answer:
+            async for line in answer.aiter_lines():
+                if answer.status_code == 200 and line.startswith("data:"):
+                    job = json.loads(line.removeprefix("data:"))
+                    if "state" in job:
+                        state = job["state"]
+                        yield job
+        if state not in ENDED:
+            await asyncio.sleep(0.2)
 
 
-def job_text(job: dict[str, Any] | None) -> str:
+def job_text(job: dict[str, Any]) -> str:
     """A job's state and steps in one line."""
-    if not job:
-        return "queued"
     marks = {"STEP_STATE_SUCCEEDED": "✓", "STEP_STATE_FAILED": "✗", "STEP_STATE_RUNNING": "…"}
-    steps = " ".join(f"{marks.get(step['state'], '')}{step['name']}" for step in job["steps"])
+    steps = " ".join(
+        f"{marks.get(step['state'], '')}{step['name']}" for step in job.get("steps", [])
+    )
     return f"{job['state'].removeprefix('JOB_STATE_').lower():10} {steps}"
 
 
@@ -204,8 +207,12 @@ def read_row(one: Upload) -> list[str]:
     if not invoice:
         return [one.file.name, f"[red]{one.outcome}[/red]", *[""] * 9]
     readings = invoice.get("readings", [])
-    sources = sorted({r["source"].removeprefix("READING_SOURCE_").lower() for r in readings})
-    needed = [r["confidence"] for r in readings if r["field"] in ("invoice_number", "gross")]
+    sources = sorted(
+        {r["source"].removeprefix("READING_SOURCE_").lower() for r in readings if "source" in r}
+    )
+    needed = [
+        r.get("confidence", 0.0) for r in readings if r["field"] in ("invoice_number", "gross")
+    ]
     kind = invoice.get("document_type", "").removeprefix("DOCUMENT_TYPE_").lower()
     return [
         one.file.name,

@@ -127,8 +127,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Problem(431, "HEADERS_TOO_LARGE", "The request's headers are too long."))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer without the application, and close."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Answer without the application, unless it has begun to, and close."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # it is not to answer any more
+                self.cycle.message_event.set()
             body = problem.to_json("")
             head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(

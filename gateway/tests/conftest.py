@@ -17,10 +17,13 @@ from auditron.invoice.v1 import invoice_pb2
 from auditron.recon.v1 import recon_pb2
 from auditron.reporting.v1 import reporting_pb2
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from gateway.__main__ import Server, configuration
 from gateway.app import App
 from gateway.settings import Rate, Settings
+from libs.embedded import Embedded
 from libs.embedded.server import free_port
 from libs.pg import uuid7
 from libs.rpc import Fault, RpcSettings, TokenVerifier, serve
@@ -194,7 +197,10 @@ async def auth(stores: Stores) -> AsyncIterator[Harness]:
 @pytest.fixture(scope="session")
 async def session_world(stores: Stores, auth: Harness) -> AsyncIterator[World]:
     services = {name: Scripted(contract) for name, contract in CONTRACTS.items()}
-    env = dict(stores.env) | {"AUTH_ADDRESS": auth.runtime.env["AUTH_ADDRESS"]}
+    # Its Redis too: auth publishes into one of its own.
+    env = dict(stores.env) | {
+        name: auth.runtime.env[name] for name in ("AUTH_ADDRESS", "REDIS_URL")
+    }
     servers = {}
     runtime = auth.runtime
     for name, contract in CONTRACTS.items():
@@ -227,3 +233,35 @@ async def world(session_world: World) -> World:
 async def person(session_world: World) -> Person:
     """Somebody who has signed up, for tests that leave nothing behind."""
     return await session_world.sign_up()
+
+
+@dataclass
+class KillableRedis:
+    """A Redis of a test's own, that may be killed, started again and emptied."""
+
+    embedded: Embedded
+    url: str
+
+    def client(self) -> Redis:
+        return Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), socket_timeout=2)
+
+    async def kill(self) -> None:
+        await self.embedded.redis.kill()
+
+    async def start(self) -> None:
+        await self.embedded.redis.start()
+
+
+@pytest.fixture(scope="session")
+async def session_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KillableRedis]:
+    elsewhere = {"ADMIN_DATABASE_URL": "none", "S3_ENDPOINT_URL": "none"}
+    async with Embedded(tmp_path_factory.mktemp("redis"), elsewhere) as embedded:
+        yield KillableRedis(embedded, embedded.env()["REDIS_URL"])
+
+
+@pytest.fixture
+async def own_redis(session_redis: KillableRedis) -> KillableRedis:
+    await session_redis.start()
+    async with session_redis.client() as client:
+        await client.flushall()
+    return session_redis

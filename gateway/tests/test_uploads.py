@@ -35,7 +35,7 @@ class Taken:
         self.cancelled = False
         self.ended = False
 
-    async def upload(self, requests: AsyncIterator[Any], context: Any) -> Any:
+    async def upload(self, requests: AsyncIterator[Any], _: Any) -> Any:
         try:
             async for request in requests:
                 if request.WhichOneof("part") == "header":

@@ -1,0 +1,20 @@
+"""Answers AgentService: each part of the contract by a class of its own."""
+
+from types import SimpleNamespace
+
+from libs.pg import Database
+
+from ..settings import Settings
+from .deliveries import DeliveriesApi
+from .webhooks import WebhooksApi
+from .workflows import WorkflowsApi
+
+__all__ = ["servicer"]
+
+
+def servicer(db: Database, settings: Settings) -> SimpleNamespace:
+    """Every RPC of the contract, by its name."""
+    parts = [WorkflowsApi(db), WebhooksApi(db, settings), DeliveriesApi(db)]
+    return SimpleNamespace(
+        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
+    )

@@ -1,0 +1,51 @@
+"""What was sent to webhooks and mail addresses."""
+
+from typing import Any
+
+import grpc
+from auditron.agent.v1 import agent_pb2
+
+from libs.pg import Database, requests
+from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+
+from .. import errors, rules, store
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DeliveriesApi:
+    """The deliveries of an organization."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def ListDeliveries(
+        self, request: agent_pb2.ListDeliveriesRequest, context: Context
+    ) -> agent_pb2.ListDeliveriesResponse:
+        size, filters, before = page_size(request.page_size), filter_hash(request), None
+        if request.page_token:
+            [before] = decode_token(request.page_token, filters, str)
+        found = await store.list_deliveries(self._db, caller().organization_id, before, size + 1)
+        page = agent_pb2.ListDeliveriesResponse(deliveries=found[:size])
+        if len(found) > size:
+            page.next_page_token = encode_token([found[size - 1].delivery_id], filters)
+        return page
+
+    async def RetryDelivery(
+        self, request: agent_pb2.RetryDeliveryRequest, context: Context
+    ) -> agent_pb2.Delivery:
+        fault = errors.DeliveryNotFound("There is no such delivery.")
+        delivery_id = rules.uuid_or(fault, request.delivery_id)
+        organization_id, method = caller().organization_id, "RetryDelivery"
+        async with self._db.tenant(organization_id) as tx:
+            before = await requests.once(
+                tx, organization_id, request.request_id, method, request, agent_pb2.Delivery
+            )
+            if before is not None:
+                return before
+            delivery = await store.lock_delivery(tx, delivery_id)
+            if delivery.state != agent_pb2.DELIVERY_STATE_FAILED:
+                raise errors.DeliveryNotFailed("The delivery was sent, or is still tried.")
+            delivery = await store.retry_delivery(tx, organization_id, delivery_id)
+            await requests.remember(tx, organization_id, request.request_id, delivery)
+        return delivery

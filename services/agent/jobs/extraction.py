@@ -1,0 +1,145 @@
+"""Has a document read in a sandbox, and asks the model about what was not read surely."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from auditron.agent.v1.agent_pb2 import ModelUsage
+
+from libs.pg import Database
+from libs.sandbox import Sandbox, SandboxError, SandboxKilled
+
+from .. import errors, rules, store
+from ..model import PROMPT_VERSION, Model, ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+READING_MODULE = "services.agent.reading"
+OCR_MODULE = "services.agent.reading.ocr_loaded"
+READ = f"{READING_MODULE}:read_document"
+PDF = "application/pdf"
+# What a text layer may lack and its picture have.
+_PERHAPS_SCANNED = ("EMPTY", "NOT_AN_INVOICE")
+# Failures that are the machine's and not the document's.
+_OURS = frozenset({"StartFailed", "ImportError", "ModuleNotFoundError", "OSError"})
+
+NO_MEMORY = "It takes more memory than it may"
+NO_TIME = "It takes more time than it may"
+
+Answer = dict[str, Any]
+
+
+class Extraction:
+    """Two pools of readers, of little memory for text and of much for pictures, and the model."""
+
+    def __init__(
+        self, db: Database, text_readers: Sandbox, ocr_readers: Sandbox, model: Model | None
+    ) -> None:
+        self._db = db
+        self._text_readers = text_readers
+        self._ocr_readers = ocr_readers
+        self._model = model
+
+    async def warm(self, _: asyncio.Event) -> None:
+        """Have the models for pictures loaded before the first one comes, beside other work."""
+        try:
+            await self._ocr_readers.run(f"{OCR_MODULE}:load")
+        except (SandboxKilled, SandboxError) as error:
+            log.warning("the models for pictures did not load", extra={"error": str(error)})
+
+    async def read(self, path: Path, content_type: str) -> tuple[Answer, list[str]]:
+        """Return what the engine answers, and how it was read, in words.
+
+        Pictures are recognised, and so are pages whose text layer has no total. Raises
+        DocumentUnreadable, and SandboxKilled or SandboxError where another attempt may do better.
+        """
+        if content_type.startswith("image/"):
+            return await self._read(self._ocr_readers, path, content_type, ocr=True), []
+        answer, unreadable = None, None
+        try:
+            answer = await self._read(self._text_readers, path, content_type, ocr=False)
+        except errors.DocumentUnreadable as error:
+            if content_type != PDF or error.metadata["cause"] not in _PERHAPS_SCANNED:
+                raise
+            unreadable = error
+        if answer and (answer["syntax"] or "gross" in answer["fields"]):
+            return answer, []
+        try:
+            seen = await self._read(self._ocr_readers, path, content_type, ocr=True)
+        except errors.DocumentUnreadable:
+            if answer is None:
+                raise
+            return answer, ["the pages were looked at too, which gave nothing more"]
+        why = "has no text" if unreadable else "has no total in its text"
+        return seen, [f"the document {why}, so its pages were recognised"]
+
+    async def complete(
+        self, work: store.Work, answer: Answer
+    ) -> tuple[Answer, list[str], ModelUsage | None]:
+        """Return the answer with what the model adds where it is unsure, notes, and the cost.
+
+        Without a model, or where it does not answer, the answer stands as it is.
+        """
+        model = self._model
+        if model is None or not rules.is_unsure(answer, model.settings.ask_below):
+            return answer, [], None
+        try:
+            claims, usage = await self._ask(model, work, model.question(answer["text"]))
+        except ModelUnavailable as error:
+            return answer, [f"the model {model.settings.name} did not help: {error}"], None
+        admitted, dropped = rules.admit(claims, answer["text"])
+        answer, notes = rules.merge(answer, admitted, model.settings.name)
+        asked = f"{model.settings.name} was asked and read {len(admitted)} fields"
+        return answer, [asked, *dropped, *notes], usage
+
+    async def _ask(
+        self, model: Model, work: store.Work, question: str
+    ) -> tuple[dict[str, Any], ModelUsage]:
+        """Ask once: the intent is written before, and an answer that is there is used again."""
+        content = f"{model.settings.name}\0{PROMPT_VERSION}\0{question}"
+        digest = hashlib.sha256(content.encode("utf-8", "replace")).digest()
+        async with self._db.tenant(work.organization_id) as tx:
+            call = await store.open_model_call(
+                tx, work, digest, model.settings.name, PROMPT_VERSION
+            )
+        if call["answer"] is not None:
+            fields = ("model", "prompt_version", "input_tokens", "output_tokens", "latency_ms")
+            return json.loads(call["answer"]), ModelUsage(**{each: call[each] for each in fields})
+        call_id = str(call["call_id"])
+        try:
+            answer = await model.ask(question, call_id)
+        except ModelUnavailable as error:
+            async with self._db.tenant(work.organization_id) as tx:
+                await store.end_model_call(tx, call_id, None, ModelUsage(), str(error))
+            raise
+        async with self._db.tenant(work.organization_id) as tx:
+            await store.end_model_call(tx, call_id, json.dumps(answer.claims), answer.usage)
+        return answer.claims, answer.usage
+
+    async def _read(self, readers: Sandbox, path: Path, content_type: str, *, ocr: bool) -> Answer:
+        options = {"ocr": ocr, "text": self._model is not None}
+        try:
+            answer: Answer = await readers.run(READ, path, content_type, options)
+        except SandboxKilled as killed:
+            if killed.reason in ("time", "crash"):
+                raise  # the machine may have been busy, or going down
+            text = NO_MEMORY if killed.reason == "memory" else NO_TIME
+            raise _unreadable("LIMIT_EXCEEDED", text) from killed
+        except SandboxError as error:
+            if error.kind in _OURS:
+                raise
+            if error.kind == "Unreadable":
+                cause, _, message = error.message.partition(": ")
+                raise _unreadable(cause, message) from error
+            if "bad_alloc" in error.message:  # as libraries in C++ say it
+                raise _unreadable("LIMIT_EXCEEDED", NO_MEMORY) from error
+            log.exception("the reader failed", extra={"kind": error.kind})
+            raise _unreadable("READER_FAILED", "It has a form that the reader fails on.") from error
+        return answer
+
+
+def _unreadable(cause: str, message: str) -> errors.DocumentUnreadable:
+    return errors.DocumentUnreadable(rules.unreadable_text(cause, message), cause=cause)

@@ -1,0 +1,147 @@
+"""The agents: extraction, categorization and compliance, each from a job to what it found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from auditron.agent.v1.agent_pb2 import ModelUsage
+from auditron.event.v1 import event_pb2
+from auditron.invoice.v1 import invoice_pb2
+from auditron.invoice.v1.invoice_pb2 import FieldReading
+
+from libs.pg import Database
+
+from .. import rules, store
+from ..documents import fetched
+from .extraction import Extraction
+from .facts import known_invoice
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a step found (JSON), in words for a person, and what it cost."""
+
+    result: dict[str, Any]
+    log: list[str]
+    usage: ModelUsage | None = None
+
+
+class Steps:
+    """What the orchestrator runs, by name, in this order."""
+
+    def __init__(self, db: Database, invoices: Any, extraction: Extraction) -> None:
+        self._db = db
+        self._invoices = invoices
+        self._extraction = extraction
+        self.by_name = {
+            "extraction": self.extract,
+            "categorization": self.categorize,
+            "compliance": self.comply,
+        }
+
+    async def extract(self, work: store.Work, _: Results) -> Found:
+        """Read the document's fields."""
+        async with fetched(self._invoices, work.job.invoice_id) as path:
+            answer, notes = await self._extraction.read(path, work.content_type)
+        answer, asked, usage = await self._extraction.complete(work, answer)
+        answer["text"] = []  # needed no more, and the customer's own
+        return Found(answer, [*_how(answer), *notes, *asked], usage)
+
+    async def categorize(self, work: store.Work, results: Results) -> Found:
+        """Find out who owes whom, and which account it goes to."""
+        async with self._db.tenant(work.organization_id) as tx:
+            own = await store.get_organization(tx)
+        answer, direction, why = rules.placed(
+            results["extraction"], own.display_name, own.tax_ids, work.direction
+        )
+        reading = rules.to_reading(answer, own.base_currency_code)
+        invoice = _as_known(reading.invoice, work, direction)
+        past = await self._past(work, invoice)
+        booking = rules.booking(invoice, past.account_code)
+        log = [f"account {booking.account_code}: {booking.reason}"]
+        if direction:
+            log.insert(0, f"{invoice_pb2.Direction.Name(direction)[10:].lower()}: {why}")
+        result = {
+            "answer": answer, "base_currency_code": own.base_currency_code,
+            "direction": direction, "direction_reason": why,
+            "account_code": booking.account_code, "account_confidence": booking.confidence,
+            "account_reason": booking.reason,
+        }  # fmt: skip
+        return Found(result, log)
+
+    async def comply(self, work: store.Work, results: Results) -> Found:
+        """Say what a person should look at."""
+        chosen = results["categorization"]
+        reading = rules.to_reading(chosen["answer"], chosen["base_currency_code"])
+        invoice = _as_known(reading.invoice, work, chosen["direction"])
+        past = await self._past(work, invoice)
+        warnings = rules.warnings(
+            invoice,
+            reading.notes,
+            datetime.now(UTC).date(),
+            known_ibans=past.ibans,
+            same_number=past.same_number,
+            same_amount=past.same_amount,
+        )
+        return Found({"warnings": warnings}, warnings or ["nothing speaks against it"])
+
+    async def _past(self, work: store.Work, invoice: invoice_pb2.Invoice) -> store.Past:
+        now = known_invoice(event_pb2.Event(), invoice)
+        return await store.get_past(self._db, work.organization_id, now)
+
+
+def outcome(work: store.Work, results: Results) -> invoice_pb2.RecordReadingRequest:
+    """Return what invoice is told of what the steps have found."""
+    chosen = results["categorization"]
+    reading = rules.to_reading(chosen["answer"], chosen["base_currency_code"])
+    invoice, readings = reading.invoice, reading.readings
+    if chosen["direction"]:
+        invoice.direction = chosen["direction"]
+        readings.append(
+            FieldReading(
+                field="direction",
+                value=invoice_pb2.Direction.Name(chosen["direction"]),
+                confidence=1,
+                reason=chosen["direction_reason"],
+            )
+        )
+    invoice.account_code = chosen["account_code"]
+    readings.append(
+        FieldReading(
+            field="account_code",
+            value=chosen["account_code"],
+            confidence=chosen["account_confidence"],
+            reason=chosen["account_reason"],
+        )
+    )
+    return invoice_pb2.RecordReadingRequest(
+        invoice_id=work.job.invoice_id,
+        job_id=work.job.job_id,
+        invoice=invoice,
+        readings=readings,
+        warnings=results["compliance"]["warnings"],
+    )
+
+
+def _as_known(read: invoice_pb2.Invoice, work: store.Work, direction: int) -> invoice_pb2.Invoice:
+    invoice = invoice_pb2.Invoice()
+    invoice.CopyFrom(read)
+    declared = work.direction or invoice_pb2.DIRECTION_PAYABLE
+    name = invoice_pb2.Direction.Name(direction or declared)
+    invoice.MergeFrom(invoice_pb2.Invoice(invoice_id=work.job.invoice_id, direction=name))
+    return invoice
+
+
+def _how(answer: Mapping[str, Any]) -> list[str]:
+    fields = answer["fields"]
+    sources = sorted({each["source"] for each in fields.values()})
+    names = {"E_INVOICE": "e-invoice", "TEXT_LAYER": "text", "OCR": "recognised pages"}
+    origin = " and ".join(names.get(each, each.lower()) for each in sources) or "nothing"
+    said = [f"{len(fields)} fields and {len(answer['lines'])} lines from the {origin}"]
+    unsure = [name for name, each in fields.items() if each["confidence"] < 0.7]
+    if unsure:
+        said.append(f"unsure: {', '.join(sorted(unsure))}")
+    return said

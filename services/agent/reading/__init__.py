@@ -1,0 +1,9 @@
+"""Reads one document's bytes into fields: e-invoices exactly, pages without a template.
+
+A pure engine: bytes in, a JSON-able dict out; no socket, no database, no download.
+"""
+
+from .errors import Unreadable
+from .reader import read_document
+
+__all__ = ["Unreadable", "read_document"]

@@ -1,0 +1,223 @@
+"""The simple fields of a page: type, number, dates, order reference, currency, IBAN."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from .evidence import Candidate, ranked
+from .marking import Document, Found, Hit, Marked, near
+from .values import CODES, ibans, tokens
+
+FILLERS = {"nr", "no", "n", "number", "nummer", "num", "#", "id", "numero", "nº", "o", "of", "de"}
+TYPES = {
+    "type_invoice": "INVOICE",
+    "type_credit_note": "CREDIT_NOTE",
+    "type_receipt": "RECEIPT",
+    "type_self_billed": "INVOICE",
+}
+
+
+def find_days(marked: Marked, start: int, end: int) -> Found:
+    """Find dates; one that may be read in two ways is a little less good."""
+    for day in marked.days:
+        if day.start >= start and day.end <= end:
+            between = len(tokens(marked.row.text[start : day.start]))
+            good = (1.0 if day.sure else 0.93) * (1.0 if between <= 2 else 0.85)
+            yield day.value.isoformat(), day.start, day.end, good
+
+
+def find_identifiers(marked: Marked, start: int, end: int) -> Found:
+    """Find the first thing that may be a document's number: it has a digit and is no date."""
+    text = marked.row.text
+    bare = re.sub(r"\([^)]*\)?", lambda m: " " * len(m[0]), text[start:end])
+    passed = 0
+    pieces = list(re.finditer(r"[^\s:]+", bare))
+    for index, piece in enumerate(pieces):
+        word = piece[0].strip(".,;#°*\"'")
+        if not word or all(t in FILLERS for t in tokens(word)):
+            continue
+        at, to = start + piece.start(), start + piece.end()
+        if any(d.start < to and at < d.end for d in marked.days):
+            return
+        if _is_prefix(word) and index + 1 < len(pieces) and pieces[index + 1][0].isdigit():
+            to = start + pieces[index + 1].end()
+            yield f"{word} {pieces[index + 1][0]}", at, to, 0.9 * 0.5**passed
+            return
+        if _is_identifier(word) and not _is_money(marked, at, to):
+            good = 1.0 if len(word) > 2 else 0.6
+            yield word, at, to, good * 0.5**passed
+            return
+        passed += 1
+        if passed > 2:
+            return
+
+
+def _is_prefix(word: str) -> bool:
+    return word.isalpha() and word.isupper() and len(word) <= 4
+
+
+def _is_identifier(word: str) -> bool:
+    return (
+        any(c.isdigit() for c in word)
+        and re.fullmatch(r"[\w./\\#+\u2013-]+", word) is not None
+        and not re.fullmatch(r"\+?\d{1,3}%", word)
+    )
+
+
+def _is_money(marked: Marked, start: int, end: int) -> bool:
+    return any(
+        n.start < end and start < n.end and (n.currency or n.percent) for n in marked.numbers
+    )
+
+
+def document_type(document: Document) -> list[Candidate]:
+    """Return INVOICE, CREDIT_NOTE or RECEIPT by the titles: large, early, first in their row."""
+    found = []
+    if own := document.hits("type_self_billed"):
+        return [_typed(document, own[0], 0.95)]
+    for hit in document.hits("type_invoice", "type_credit_note", "type_receipt"):
+        row = document.rows[hit.row].row
+        if row.page.index > 0:
+            continue
+        large = min(row.height / document.word_height, 2.0)
+        early = 1.0 - 0.6 * row.y0 / row.page.height
+        first = 1.0 if hit.opens else 0.5
+        found.append(_typed(document, hit, 0.5 * hit.label.weight * large * early * first))
+    return ranked(found) or [Candidate("INVOICE", 0.4, "no title says what it is")]
+
+
+def _typed(document: Document, hit: Hit, score: float) -> Candidate:
+    name = document.rows[hit.row].row.text[hit.start : hit.end]
+    why = f'titled "{name}"'
+    return document.read(TYPES[hit.field], hit.row, hit.start, hit.end, min(score, 0.98), why)
+
+
+def invoice_number(document: Document) -> list[Candidate]:
+    """Return the candidates for the document's number, best first."""
+    found = []
+    for hit in document.hits("invoice_number"):
+        row = document.rows[hit.row].row
+        early = 1.0 if row.page.index == 0 and row.y0 < 0.6 * row.page.height else 0.7
+        large = 1.08 if row.height > 1.25 * document.word_height else 1.0
+        placed = _placed(document, hit)
+        for candidate in near(document, hit, find_identifiers):
+            dated = 1.1 if _dated(document, hit) else 1.0
+            found.append(
+                candidate.scored(min(0.97, candidate.score * early * large * placed * dated))
+            )
+    return ranked(found)
+
+
+def _placed(document: Document, hit: Hit) -> float:
+    """Return how well a number's label stands: in a title best, within a sentence worse."""
+    titled = any(h.field.startswith("type_") and h.opens for h in document.rows[hit.row].hits)
+    if titled:
+        return 1.15
+    if hit.opens:
+        return 1.0 if hit.label.weight == 1.0 else 0.85
+    return 0.65 if hit.label.weight == 1.0 else 0.5
+
+
+def _dated(document: Document, hit: Hit) -> bool:
+    return bool(document.rows[hit.row].days)
+
+
+def issue_date(document: Document) -> list[Candidate]:
+    """Return the candidates for the date of issue, best first."""
+    found = [
+        c.scored(min(0.97, c.score * (1.0 if document.rows[h.row].row.page.index == 0 else 0.6)))
+        for h in document.hits("issue_date")
+        for c in near(document, h, find_days)
+    ]
+    for hit in document.hits("invoice_number"):
+        found += [
+            document.read(
+                value, hit.row, at, end, 0.75 * good * hit.label.weight, "with its number"
+            )
+            for value, at, end, good in find_days(
+                document.rows[hit.row], hit.end, len(document.rows[hit.row].row.text)
+            )
+        ]
+    return ranked([*found, *_loose_days(document)])
+
+
+def _loose_days(document: Document) -> Iterator[Candidate]:
+    """Yield the dates that no label explains, the higher on the first page the better."""
+    lone = len({d.value for m in document.rows for d in m.days}) == 1
+    for index, marked in enumerate(document.rows):
+        row = marked.row
+        explained = marked.has("due_date", "other_date", "discount_terms", "order_reference")
+        for day in marked.days:
+            high = 1.0 - row.y0 / row.page.height
+            score = (0.28 + 0.2 * high + 0.25 * lone) * (
+                0.3 if (explained and not lone) or row.page.index else 1.0
+            )
+            yield document.read(
+                day.value.isoformat(), index, day.start, day.end, score, "a date on the page"
+            )
+
+
+def due_date(document: Document, issued: str | None) -> list[Candidate]:
+    """Return the candidates for the due date: none before the date of issue."""
+    found = []
+    for hit in document.hits("due_date"):
+        for candidate in near(document, hit, find_days):
+            early = issued is not None and str(candidate.value) < issued
+            found.append(candidate.scored(min(0.97, candidate.score * (0.2 if early else 1.0))))
+    return [c for c in ranked(found) if c.score >= 0.3]
+
+
+def order_reference(document: Document) -> list[Candidate]:
+    """Return the candidates for the buyer's order number."""
+    hits = document.hits("order_reference")
+    return ranked(c for hit in hits for c in near(document, hit, find_identifiers))
+
+
+def currency(document: Document) -> list[Candidate]:
+    """Return the candidates for the currency: labelled, or written at the amounts."""
+    found = []
+    for hit in document.hits("currency"):
+        marked = document.rows[hit.row]
+        for match in re.finditer(r"\b[A-Z]{3}\b", marked.row.text[hit.end :]):
+            if match[0] in CODES:
+                at = hit.end + match.start()
+                found.append(document.read(match[0], hit.row, at, at + 3, 0.98, "labelled"))
+                break
+    seen: Counter[str] = Counter()
+    for index, marked in enumerate(document.rows):
+        marks: list[tuple[str | None, int, int]] = [
+            (n.currency, n.start, n.end) for n in marked.numbers if n.currency
+        ]
+        marks += [
+            (_code(m[0]), m.start(), m.end())
+            for m in re.finditer(r"(?<!\w)(?:[A-Z]{3}|€|£|\$|zł|RM|Euro)(?!\w)", marked.row.text)
+        ]
+        for code, start, end in marks:
+            if code is None:
+                continue
+            seen[code] += 1
+            if seen[code] == 1:
+                found.append(document.read(code, index, start, end, 0.5, "written at amounts"))
+    total = sum(seen.values())
+    return ranked(
+        c if c.reason == "labelled" else c.scored(0.45 + 0.5 * seen[str(c.value)] / total)
+        for c in found
+    )
+
+
+def _code(mark: str) -> str | None:
+    marks = {"€": "EUR", "Euro": "EUR", "£": "GBP", "$": "USD", "zł": "PLN", "RM": "MYR"}
+    return marks.get(mark) or (mark if mark in CODES else None)
+
+
+def iban(document: Document) -> list[Candidate]:
+    """Return the account numbers on the page; one with wrong check digits needs its label."""
+    found = []
+    for index, marked in enumerate(document.rows):
+        labelled = marked.has("iban")
+        for match in ibans(marked.row.text):
+            score = 0.97 if match.valid else 0.6 if labelled else 0.0
+            why = "check digits right" if match.valid else "labelled, check digits wrong"
+            if score:
+                found.append(document.read(match.value, index, match.start, match.end, score, why))
+    return ranked(found)

@@ -1,0 +1,182 @@
+"""Words set into rows and segments: what stands side by side, and what stands together."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from statistics import median
+
+from .evidence import Box
+from .words import Page, Word
+
+SEGMENT_GAP = 0.85  # of the line height: wider and it is another cell
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Words of one row that stand close together: a cell, a phrase."""
+
+    words: tuple[Word, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """Return the words with single spaces between."""
+        return " ".join(w.text for w in self.words)
+
+    @property
+    def x0(self) -> float:
+        """Return the left edge."""
+        return self.words[0].x0
+
+    @property
+    def x1(self) -> float:
+        """Return the right edge."""
+        return self.words[-1].x1
+
+    @cached_property
+    def y0(self) -> float:
+        """Return the upper edge."""
+        return min(w.y0 for w in self.words)
+
+    @cached_property
+    def y1(self) -> float:
+        """Return the lower edge."""
+        return max(w.y1 for w in self.words)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Words on one line across a page, from left to right."""
+
+    page: Page
+    index: int
+    words: tuple[Word, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """Return the words with a space between, two where another cell begins."""
+        return "  ".join(s.text for s in self.segments)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, at = [], 0
+        for segment in self.segments:
+            for word in segment.words:
+                starts.append(at)
+                at += len(word.text) + 1
+            at += 1
+        return starts
+
+    def words_at(self, start: int, end: int) -> tuple[Word, ...]:
+        """Return the words that text[start:end] touches."""
+        return tuple(
+            w
+            for w, at in zip(self.words, self._starts, strict=True)
+            if at < end and at + len(w.text) > start
+        )
+
+    def offset(self, index: int) -> int:
+        """Return where in the text the word with this index begins."""
+        return self._starts[index]
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """Return the row's cells."""
+        cells: list[list[Word]] = [[self.words[0]]]
+        for last, word in pairwise(self.words):
+            wide = word.x0 - last.x1 > SEGMENT_GAP * min(last.height, word.height)
+            if wide:
+                cells.append([])
+            cells[-1].append(word)
+        return [Segment(tuple(cell)) for cell in cells]
+
+    @cached_property
+    def y0(self) -> float:
+        """Return the upper edge."""
+        return min(w.y0 for w in self.words)
+
+    @cached_property
+    def y1(self) -> float:
+        """Return the lower edge."""
+        return max(w.y1 for w in self.words)
+
+    @cached_property
+    def height(self) -> float:
+        """Return the usual height of the row's words."""
+        return median(w.height for w in self.words)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Segments below each other that stand together, such as an address."""
+
+    page: Page
+    segments: tuple[Segment, ...]
+
+
+def box_of(words: Iterable[Word]) -> Box:
+    """Return the box around some words of a page, in fractions of it."""
+    boxes = [w.box for w in words]
+    return (
+        min(b[0] for b in boxes),
+        min(b[1] for b in boxes),
+        max(b[2] for b in boxes),
+        max(b[3] for b in boxes),
+    )
+
+
+def rows_of(page: Page) -> list[Row]:
+    """Return a page's rows from top to bottom."""
+    groups: list[list[Word]] = []
+    for word in sorted((w for w in page.words if w.text), key=lambda w: w.middle):
+        group = next((g for g in reversed(groups[-6:]) if _same_row(g, word)), None)
+        if group is None:
+            groups.append([word])
+        else:
+            group.append(word)
+    groups.sort(key=lambda g: sum(w.middle for w in g) / len(g))
+    return [
+        Row(page, i, tuple(sorted(group, key=lambda w: w.x0))) for i, group in enumerate(groups)
+    ]
+
+
+def _same_row(group: list[Word], word: Word) -> bool:
+    middle = sum(w.middle for w in group) / len(group)
+    height = min(word.height, median(w.height for w in group))
+    if abs(word.middle - middle) > 0.45 * height:
+        return False
+    # two lines of small print beside a large word are not one row
+    return not any(min(w.x1, word.x1) - max(w.x0, word.x0) > 0.5 * word.height for w in group)
+
+
+def blocks_of(page: Page, rows: list[Row]) -> list[Block]:
+    """Return a page's blocks: segments below each other with a common left edge or middle."""
+    stacks: list[list[Segment]] = []
+    for segment in (s for row in rows for s in row.segments):
+        stack = next((s for s in reversed(stacks[-40:]) if _goes_on(s[-1], segment)), None)
+        if stack is None:
+            stacks.append([segment])
+        else:
+            stack.append(segment)
+    return [Block(page, tuple(stack)) for stack in stacks]
+
+
+def _goes_on(above: Segment, below: Segment) -> bool:
+    height = min(above.y1 - above.y0, below.y1 - below.y0)
+    gap = below.y0 - above.y1
+    if not -0.6 * height < gap < 1.1 * height:
+        return False
+    left = abs(above.x0 - below.x0) < 1.2 * height
+    middle = abs((above.x0 + above.x1) - (below.x0 + below.x1)) / 2 < 1.2 * height
+    return left or middle
+
+
+def overlap(a0: float, a1: float, b0: float, b1: float) -> float:
+    """Return how far two ranges overlap (negative: how far apart they are)."""
+    return min(a1, b1) - max(a0, b0)
+
+
+def squeezed(text: str) -> str:
+    """Return a text with single spaces, without those at the ends."""
+    return re.sub(r"\s+", " ", text).strip()

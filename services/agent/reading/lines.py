@@ -1,0 +1,286 @@
+"""Line items: the rows of an item table, grouped around each amount."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .layout import Row, Segment, squeezed
+from .marking import Document, Marked
+from .tables import Header, headers, placed_cells
+from .values import Locale, Number, numbers
+from .words import Word
+
+MAX_LINES = 2000
+ENDING = ("net", "gross", "amount_due", "line_total")
+DETAILS = {"other_date", "other_number", "order_reference", "adjustment", "column_code"}
+
+
+@dataclass
+class Item:
+    """A line item in the making: cells by column, as (row index, segment)."""
+
+    row: int
+    amount: Number
+    cells: dict[str, list[tuple[int, Segment]]] = field(default_factory=dict)
+    rows: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line item: texts and numbers as read, with the words that say so."""
+
+    description: str
+    quantity: Decimal | None
+    unit: str | None
+    unit_price: Decimal | None
+    tax_rate: Decimal | None
+    amount: Decimal
+    row: int
+    words: tuple[Word, ...]
+    rows: frozenset[int]
+
+    @property
+    def adds_up(self) -> bool:
+        """Return whether quantity times unit price is the amount."""
+        if self.quantity is None or self.unit_price is None:
+            return False
+        return abs(self.quantity * self.unit_price - self.amount) <= Decimal("0.02")
+
+
+def items(document: Document) -> list[Line]:
+    """Return the line items of all item tables of a document, in reading order."""
+    found: list[Line] = []
+    found_headers = list(headers(document))
+    for number, header in enumerate(found_headers):
+        if not header.of_items:
+            continue
+        limit = (
+            found_headers[number + 1].first
+            if number + 1 < len(found_headers)
+            else len(document.rows)
+        )
+        body = list(_body(document, header, limit))
+        found += _lines(document, header, body)
+        if len(found) > MAX_LINES:
+            return found[:MAX_LINES]
+    return found
+
+
+def _body(document: Document, header: Header, limit: int) -> Iterator[int]:
+    """Yield the rows of a table until its totals, another header or a new section."""
+    amount = header.column("column_amount") or header.column("column_gross_amount")
+    for index in range(header.last + 1, limit):
+        marked = document.rows[index]
+        if amount and _ends_table(marked, header):
+            return
+        yield index
+
+
+def _ends_table(marked: Marked, header: Header) -> bool:
+    """Return whether a row is a total: its label opens it, left of its amount, with no count."""
+    description = header.column("column_description") or header.columns[0]
+    for hit in marked.hits:
+        if hit.field not in (*ENDING, "tax") or not hit.opens:
+            continue
+        money = [n for n in marked.numbers if n.money and n.start >= hit.end]
+        if len(money) != 1 or any(hit.end <= n.start < money[0].start for n in marked.numbers):
+            continue
+        beside = hit.x0 > description.x1 or len(marked.row.segments) <= 3
+        if beside and (hit.label.weight == 1.0 or len(marked.row.segments) <= 2 or hit.alone):
+            return True
+    return False
+
+
+def _lines(document: Document, header: Header, body: list[int]) -> list[Line]:
+    amount = header.column("column_amount") or header.column("column_gross_amount")
+    assert amount is not None, "an item table has a column of amounts"
+    placed = {index: list(placed_cells(document, header, index)) for index in body}
+    anchors: list[Item] = []
+    for index in body:
+        for name, segment in placed[index]:
+            number = _only_number(segment, document.locale)
+            if name == amount.field and number is not None and number.money:
+                anchors.append(Item(index, number))
+    if not anchors:
+        return []
+    _fill(document, placed, anchors)
+    lines = [_line(document, item) for item in anchors]
+    return [line for line in lines if line is not None]
+
+
+def _only_number(segment: Segment, locale: Locale) -> Number | None:
+    found = [n for n in numbers(segment.text, locale) if not n.percent]
+    return found[-1] if found else None
+
+
+def _fill(
+    document: Document,
+    placed: dict[int, list[tuple[str, Segment]]],
+    anchors: list[Item],
+) -> None:
+    """Give each item the cells around its amount: numbers by nearness, text from there on."""
+    tops = [_top(document, placed, anchors, n) for n in range(len(anchors))]
+    for index, cells in placed.items():
+        owner = None
+        for item, top in zip(anchors, tops, strict=True):
+            if index >= top:
+                owner = item
+        if owner is None:
+            continue
+        for name, segment in cells:
+            owner.cells.setdefault(name, []).append((index, segment))
+        owner.rows.add(index)
+
+
+def _top(
+    document: Document,
+    placed: dict[int, list[tuple[str, Segment]]],
+    anchors: list[Item],
+    number: int,
+) -> int:
+    """Return the first row of an item: upwards from its amount while numbers are missing there."""
+    item = anchors[number]
+    floor = anchors[number - 1].row + 1 if number else min(placed)
+    have = {name for name, _ in placed[item.row]}
+    top = item.row
+    if not have & {"column_unit_price", "column_quantity"}:
+        top = _counted_above(document, placed, item.row, floor)
+    if top == item.row and "column_description" not in have:
+        top = _text_above(document, placed, item.row, floor)
+    top = _lines_beside(document, placed, top, floor)
+    return _codes_above(document, placed, top, floor)
+
+
+def _lines_beside(
+    document: Document, placed: dict[int, list[tuple[str, Segment]]], top: int, floor: int
+) -> int:
+    """Go up over text that reaches down beside the numbers, or stands under the item's number."""
+    opening = {"column_position", "column_code"}
+    first = top
+    while first > floor:
+        above, row = document.rows[first - 1].row, document.rows[first].row
+        if row.y0 - above.y1 > -0.15 * document.word_height or above.page is not row.page:
+            break
+        first -= 1
+    if opening & {name for name, _ in placed[first]}:
+        return first
+    for index in range(first - 1, max(floor, first - 4) - 1, -1):
+        if document.rows[index + 1].row.y0 - document.rows[index].row.y1 > (
+            0.5 * document.word_height
+        ):
+            break
+        names = {name for name, _ in placed[index]}
+        if opening & names:
+            return index
+    return first
+
+
+def _counted_above(
+    document: Document, placed: dict[int, list[tuple[str, Segment]]], row: int, floor: int
+) -> int:
+    """Go up to the row of the item's quantity or price; stay where there is none close by."""
+    for index in range(row - 1, max(floor, row - 4) - 1, -1):
+        apart = document.rows[index + 1].row.y0 - document.rows[index].row.y1
+        if apart > 1.5 * document.word_height or (
+            document.rows[index].row.page is not document.rows[row].row.page
+        ):
+            break
+        if {name for name, _ in placed[index]} & {"column_unit_price", "column_quantity"}:
+            return index
+    return row
+
+
+def _text_above(
+    document: Document, placed: dict[int, list[tuple[str, Segment]]], row: int, floor: int
+) -> int:
+    top = row
+    for index in range(row - 1, floor - 1, -1):
+        apart = document.rows[top].row.y0 - document.rows[index].row.y1
+        if apart > 0.8 * document.word_height:
+            break
+        if not {name for name, _ in placed[index]} <= {"column_description", "column_position"}:
+            break
+        top = index
+    return top
+
+
+def _codes_above(
+    document: Document, placed: dict[int, list[tuple[str, Segment]]], top: int, floor: int
+) -> int:
+    """Go up over rows that hold only the item's number or code, close above its first row."""
+    for index in range(top - 1, floor - 1, -1):
+        names = {name for name, _ in placed[index]}
+        apart = document.rows[top].row.y0 - document.rows[index].row.y1
+        if not names or not names <= {"column_position", "column_code"}:
+            break
+        if apart > 0.8 * document.word_height:
+            break
+        top = index
+    return top
+
+
+def _line(document: Document, item: Item) -> Line | None:
+    amount = item.amount.value
+    quantity = _cell_number(document, item, "column_quantity")
+    price = _cell_number(document, item, "column_unit_price")
+    position = _cell_number(document, item, "column_position")
+    if quantity is None and position is not None and price is not None:
+        quantity = position if abs(position * price - amount) <= Decimal("0.02") else None
+    text, words = _description(document, item)
+    if not text and quantity is None and price is None:
+        return None
+    unit = _unit(item)
+    rate = _cell_number(document, item, "column_tax_rate")
+    own = [s.words for row, s in item.cells.get("column_amount", []) if row == item.row]
+    words += tuple(w for group in own for w in group)
+    rows = frozenset(item.rows | {item.row})
+    return Line(text, quantity, unit, price, rate, amount, item.row, words, rows)
+
+
+def _cell_number(document: Document, item: Item, name: str) -> Decimal | None:
+    for _, segment in item.cells.get(name, []):
+        for number in numbers(segment.text, document.locale):
+            return number.value
+    return None
+
+
+def _unit(item: Item) -> str | None:
+    for _, segment in [*item.cells.get("column_unit", []), *item.cells.get("column_quantity", [])]:
+        text = re.sub(r"^[-\u2212]?[\d.,\s]+", "", segment.text).strip()
+        if text and any(c.isalpha() for c in text) and len(text) <= 12:
+            return text
+    return None
+
+
+def _description(document: Document, item: Item) -> tuple[str, tuple[Word, ...]]:
+    """Return the first paragraph of an item's text: rows that follow each other closely."""
+    cells = item.cells.get("column_description") or item.cells.get("column_code") or []
+    rows: dict[int, list[Word]] = {}
+    for index, segment in cells:
+        rows.setdefault(index, []).extend(segment.words)
+    kept: list[int] = []
+    for index in sorted(rows):
+        if kept and _apart(document.rows[kept[-1]].row, rows[kept[-1]], rows[index]):
+            break
+        if kept and _is_detail(document, index, rows[index][0]):
+            break
+        kept.append(index)
+    words = tuple(w for index in kept for w in rows[index])
+    return squeezed(" ".join(w.text for w in words)), words
+
+
+def _is_detail(document: Document, index: int, first: Word) -> bool:
+    """Return whether a line within an item says one thing about it: "Country of origin: DE"."""
+    return any(
+        h.alone and abs(h.x0 - first.x0) < 1 and h.label.field in DETAILS
+        for h in document.rows[index].hits
+    ) or any(
+        h.field == "line_detail" and abs(h.x0 - first.x0) < 1 for h in document.rows[index].hits
+    )
+
+
+def _apart(row: Row, above: list[Word], below: list[Word]) -> bool:
+    gap = min(w.y0 for w in below) - max(w.y1 for w in above)
+    small = below[0].height < 0.85 * above[0].height
+    return gap > 0.35 * row.height or small

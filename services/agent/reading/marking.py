@@ -1,0 +1,238 @@
+"""A document's rows with what stands in them: labels, numbers, dates; its language and locale."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from statistics import median
+
+from .evidence import Box, Candidate
+from .layout import Block, Row, Segment, blocks_of, box_of, overlap, rows_of
+from .values import Day, Locale, Number, days, locale_of, numbers, tokens
+from .vocabulary import Label, Labels, languages, load
+from .words import Page
+
+SECTIONS = ("supplier_section", "buyer_section", "other_section")
+# what ends the value of a label before it in the same row
+BLOCKING = {
+    "invoice_number",
+    "issue_date",
+    "due_date",
+    "discount_terms",
+    "other_date",
+    "order_reference",
+    "other_number",
+    "tax_id",
+    "buyer_tax_id",
+    "iban",
+    "currency",
+    "net",
+    "tax",
+    "gross",
+    "amount_due",
+    "prepaid",
+}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A label found in a row: its text's place and its extent on the page."""
+
+    label: Label
+    row: int  # index in Document.rows
+    start: int
+    end: int
+    x0: float
+    x1: float
+    opens: bool  # it begins a segment
+    alone: bool  # nothing but it in its segment, or a colon follows
+
+    @property
+    def field(self) -> str:
+        """Return the field that the label names."""
+        return self.label.field
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A row and what was found in it."""
+
+    row: Row
+    numbers: list[Number]
+    days: list[Day]
+    hits: list[Hit]
+
+    def has(self, *fields: str) -> bool:
+        """Return whether a label of one of these fields stands in the row."""
+        return any(h.field in fields for h in self.hits)
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """All pages' rows in reading order."""
+
+    pages: list[Page]
+    rows: list[Marked]
+    blocks: list[Block]
+    labels: Labels
+    language: str
+    locale: Locale
+
+    @cached_property
+    def word_height(self) -> float:
+        """Return the usual height of the document's words."""
+        heights = [w.height for page in self.pages for w in page.words]
+        return median(heights) if heights else 1.0
+
+    def hits(self, *fields: str) -> list[Hit]:
+        """Return the labels of these fields in reading order."""
+        return [h for m in self.rows for h in m.hits if h.field in fields]
+
+    def read(
+        self, value: object, row: int, start: int, end: int, score: float, why: str
+    ) -> Candidate:
+        """Return a reading of row text[start:end] with its page and box."""
+        at = self.rows[row].row
+        words = at.words_at(start, end)
+        seen = sum(w.score for w in words) / len(words) if words else 1.0
+        box: Box | None = box_of(words) if words else None
+        return Candidate(value, score * seen, why, at.page.source, at.page.index + 1, box)
+
+
+def mark(pages: list[Page]) -> Document:
+    """Return a document of these pages with everything marked."""
+    rows = [row for page in pages for row in rows_of(page)]
+    by_page = {page.index: [r for r in rows if r.page is page] for page in pages}
+    blocks = [b for page in pages for b in blocks_of(page, by_page[page.index])]
+    chosen = _languages(rows)
+    labels = load(chosen)
+    american = chosen[:1] == ("en",) and any("$" in row.text for row in rows)
+    locale = locale_of((row.text for row in rows), american=american)
+    if chosen[:1] == ("en",) and not _has_marks(rows):
+        locale = Locale(".", locale.month_first)
+    marked = [
+        Marked(
+            row,
+            _free_numbers(row, locale, found := days(row.text, locale, labels.months)),
+            found,
+            _hits(row, index, labels),
+        )
+        for index, row in enumerate(rows)
+    ]
+    return Document(pages, marked, blocks, labels, chosen[0], locale)
+
+
+def _has_marks(rows: list[Row]) -> bool:
+    return any(w.text.rstrip("€$£").replace(",", ".")[-3:-2] == "." for r in rows for w in r.words)
+
+
+def _free_numbers(row: Row, locale: Locale, dates: list[Day]) -> list[Number]:
+    found = numbers(row.text, locale)
+    return [n for n in found if not any(n.start < d.end and d.start < n.end for d in dates)]
+
+
+def _languages(rows: list[Row]) -> tuple[str, ...]:
+    """Return the document's language and those it may be mixed with, by labels that fit."""
+    votes: Counter[str] = Counter()
+    for language in languages():
+        labels = load((language,))
+        seen: set[tuple[str, ...]] = set()
+        for row in rows:
+            found = tokens(row.text)
+            for index in range(len(found)):
+                seen.update(h.words for h in labels.at(found, index)[:1])
+        votes[language] = sum(len("".join(words)) + len(words) for words in seen)
+    ordered = sorted(votes, key=lambda name: (-votes[name], name != "en"))
+    best = votes[ordered[0]]
+    return tuple(name for name in ordered if name == ordered[0] or votes[name] > 0.6 * best)
+
+
+def _hits(row: Row, index: int, labels: Labels) -> list[Hit]:
+    found = [(token, at) for at, word in enumerate(row.words) for token in tokens(word.text)]
+    names = [token for token, _ in found]
+    starts = {id(s.words[0]) for s in row.segments}
+    close = _closeness(row)
+    hits: list[Hit] = []
+    position = 0
+    while position < len(found):
+        matches = [
+            m
+            for m in labels.at(names, position)
+            if all(
+                close[found[position][1]] == close[at]
+                for _, at in found[position : position + len(m.words)]
+            )
+        ]
+        if not matches:
+            position += 1
+            continue
+        longest = len(matches[0].words)
+        span = (found[position][1], found[position + longest - 1][1])
+        hits += [_hit(row, index, m, span, starts) for m in matches if len(m.words) == longest]
+        position += longest
+    return hits
+
+
+def _closeness(row: Row) -> list[int]:
+    """Return a number for each word that changes where a wide gap lies between two words."""
+    group, groups = 0, [0]
+    for last, word in pairwise(row.words):
+        group += word.x0 - last.x1 > 1.6 * min(last.height, word.height)
+        groups.append(group)
+    return groups
+
+
+def _hit(row: Row, index: int, label: Label, span: tuple[int, int], starts: set[int]) -> Hit:
+    first, last = row.words[span[0]], row.words[span[1]]
+    start, end = row.offset(span[0]), row.offset(span[1]) + len(last.text)
+    after = span[1] + 1
+    ends = after >= len(row.words) or id(row.words[after]) in starts
+    follows = row.text[end : end + 2].strip()
+    colon = last.text.endswith(":") or follows.startswith(":")
+    opens = id(first) in starts
+    return Hit(label, index, start, end, first.x0, last.x1, opens, opens and (ends or colon))
+
+
+Found = Iterable[tuple[object, int, int, float]]  # value, start, end, how good (0..1)
+Finder = Callable[[Marked, int, int], Found]
+
+
+def near(document: Document, hit: Hit, find: Finder) -> Iterator[Candidate]:
+    """Yield what a finder sees to the right of a label and, less sure, below it."""
+    name = document.rows[hit.row].row.text[hit.start : hit.end].strip(" :")
+    right = False
+    for value, start, end, good in find(document.rows[hit.row], hit.end, _stop(document, hit)):
+        right = True
+        yield document.read(value, hit.row, start, end, hit.label.weight * good, f'beside "{name}"')
+    factor = 0.45 if right else 0.85
+    for row, segment in below(document, hit):
+        start = document.rows[row].row.text.find(segment.text)
+        if start < 0:
+            continue
+        for value, at, end, good in find(document.rows[row], start, start + len(segment.text)):
+            score = hit.label.weight * good * factor
+            yield document.read(value, row, at, end, score, f'below "{name}"')
+
+
+def _stop(document: Document, hit: Hit) -> int:
+    marked = document.rows[hit.row]
+    for other in marked.hits:
+        if other.start >= hit.end and other.field in BLOCKING and other.field != hit.field:
+            return other.start
+    return len(marked.row.text)
+
+
+def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, Segment]]:
+    """Yield the segments right below a label, with their row's index, until a gap."""
+    label_row = document.rows[hit.row].row
+    bottom = label_row.y1
+    for index in range(hit.row + 1, min(hit.row + 1 + reach, len(document.rows))):
+        row = document.rows[index].row
+        if row.page is not label_row.page or row.y0 - bottom > 1.6 * label_row.height:
+            return
+        for segment in row.segments:
+            width = min(hit.x1 - hit.x0, segment.x1 - segment.x0)
+            if overlap(hit.x0, hit.x1, segment.x0, segment.x1) > 0.4 * width:
+                yield index, segment
+                bottom = row.y1

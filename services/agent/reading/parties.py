@@ -1,0 +1,348 @@
+"""Who sells and who buys: sections, letterheads, address blocks, legal forms, tax ids."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .evidence import Candidate, ranked
+from .fields import find_identifiers
+from .layout import Row, Segment, overlap, squeezed
+from .marking import SECTIONS, Document, Hit, near
+from .values import tokens, vat_ids
+
+SEPARATORS = re.compile(
+    r"\s*[●•|·∙■▪◦✉☎]\s*"
+    r"|\s+[-\u2013—]\s+|\s*;\s*|,\s+(?=\d)"
+)
+TOWN = re.compile(
+    r"(?:^|\s)(?:[A-Z]{1,2}[- ])?"
+    r"(?:\d{4,5}|\d{2}-\d{3}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
+    r"|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}(?:-\d{4})?\b"
+)
+NOT_A_NAME = ("not_name", "other_number", "tax_id", "buyer_tax_id", "iban", "other_date")
+REACH = 14  # rows that a section goes on for at most
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A segment below or beside a section's label."""
+
+    row: int
+    segment: Segment
+
+
+def sections(document: Document) -> dict[int, tuple[str, list[Piece]]]:
+    """Return each section that a label opens, by the number of its hit: its field and pieces."""
+    opened = _opened(document)
+    return {n: (hit.field, list(_region(document, hit, opened))) for n, hit in enumerate(opened)}
+
+
+def _opened(document: Document) -> list[Hit]:
+    """Return the labels that open a section: not those that head a table's columns."""
+    return [h for h in document.hits(*SECTIONS) if h.alone and not _heads_table(document, h.row)]
+
+
+def _heads_table(document: Document, row: int) -> bool:
+    return sum(h.field.startswith("column_") for h in document.rows[row].hits) > 2
+
+
+def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
+    own = document.rows[hit.row].row
+    right = min((h.x0 for h in opened if h.row == hit.row and h.x0 > hit.x1), default=float("inf"))
+    height = own.height
+    for segment in own.segments:
+        if hit.x0 <= segment.x0 < right:
+            yield Piece(hit.row, segment)
+    bottom = own.y1
+    for index in range(hit.row + 1, min(hit.row + 1 + REACH, len(document.rows))):
+        marked = document.rows[index]
+        if marked.row.page is not own.page or marked.row.y0 - bottom > 3 * height:
+            return
+        if _heads_table(document, index):
+            return
+        if any(h.row == index and hit.x0 - height < h.x0 < right for h in opened):
+            return
+        inside = [s for s in marked.row.segments if hit.x0 - 1.5 * height <= s.x0 < right]
+        for segment in inside:
+            yield Piece(index, segment)
+        if inside:
+            bottom = marked.row.y1
+
+
+def owners(document: Document) -> dict[int, str]:
+    """Return which section each segment belongs to (by id of the segment)."""
+    return {id(p.segment): field for field, pieces in sections(document).values() for p in pieces}
+
+
+def _section_names(document: Document, wanted: str) -> Iterator[Candidate]:
+    opened = _opened(document)
+    for number, (field, pieces) in sections(document).items():
+        if field != wanted:
+            continue
+        label = document.rows[opened[number].row].row.text[
+            opened[number].start : opened[number].end
+        ]
+        for name, piece in _names(document, pieces, opened[number])[:1]:
+            start = document.rows[piece.row].row.text.find(name.split("\n")[0])
+            if start < 0:
+                continue
+            good = 0.93 if _company(document, name) else 0.85
+            end = start + len(name.split("\n")[0])
+            yield document.read(name, piece.row, start, end, good, f'in section "{label}"')
+
+
+def _names(document: Document, pieces: list[Piece], hit: Hit) -> list[tuple[str, Piece]]:
+    """Return the lines of a section that may be its party's name, the likeliest first."""
+    labelled = _labelled_name(document, pieces)
+    if labelled:
+        return [labelled]
+    found = []
+    for piece in pieces:
+        text = squeezed(piece.segment.text)
+        if piece.row == hit.row and piece.segment.x0 <= hit.x0 + 1:
+            row = document.rows[piece.row].row
+            rest = text[hit.end - hit.start :] if row.text[hit.start :].startswith(text) else ""
+            text = rest.strip(" :")
+        if _may_be_name(document, piece.row, text):
+            found.append((text, piece))
+    return found
+
+
+def _labelled_name(document: Document, pieces: list[Piece]) -> tuple[str, Piece] | None:
+    for number, piece in enumerate(pieces):
+        row = document.rows[piece.row].row
+        hits = [h for h in document.rows[piece.row].hits if h.field == "party_name" and h.opens]
+        if not hits or abs(hits[0].x0 - piece.segment.x0) > 1:
+            continue
+        rest = squeezed(row.text[hits[0].end :]).strip(" :")
+        if rest:
+            return _with_lines_beside(document, piece, rest)
+        lines: list[tuple[str, Piece]] = []
+        for below in pieces[number + 1 :]:
+            text = squeezed(below.segment.text)
+            if below.row == piece.row or not _may_be_name(document, below.row, text):
+                if lines or below.row != piece.row:
+                    break
+                if text.strip(" :"):
+                    lines.append((text, below))
+                continue
+            lines.append((text, below))
+        if lines:
+            return "\n".join(text for text, _ in lines), lines[0][1]
+    return None
+
+
+def _with_lines_beside(document: Document, piece: Piece, name: str) -> tuple[str, Piece]:
+    """Join the lines right above and below a labelled name: the label stands at their middle."""
+    row = document.rows[piece.row].row
+    value = row.segments[-1]
+    lines, first = [name], piece
+    for step in (-1, 1):
+        last, index = value, piece.row + step
+        while 0 <= index < len(document.rows):
+            other = document.rows[index].row
+            near = other.segments[0]
+            gap = near.y0 - last.y1 if step > 0 else last.y0 - near.y1
+            aligned = len(other.segments) == 1 and abs(near.x0 - value.x0) < 0.4 * row.height
+            if not aligned or gap > 0.5 * row.height or other.page is not row.page:
+                break
+            lines = [near.text, *lines] if step < 0 else [*lines, near.text]
+            first = Piece(index, near) if step < 0 else first
+            last, index = near, index + step
+    return "\n".join(lines), first
+
+
+def _may_be_name(document: Document, row: int, text: str) -> bool:
+    letters = sum(c.isalpha() for c in text)
+    if letters < 3 or letters < 0.5 * len(text.replace(" ", "")) or "@" in text:
+        return False
+    found = tokens(text)
+    if document.rows[row].has(*NOT_A_NAME):
+        labels = [h for h in document.rows[row].hits if h.field in NOT_A_NAME]
+        if any(tuple(found[: len(h.label.words)]) == h.label.words for h in labels):
+            return False
+    return not TOWN.search(text) and len(found) <= 12
+
+
+def _company(document: Document, text: str) -> bool:
+    """Return whether a text ends in a legal form ("GmbH", "Sdn Bhd") after a name."""
+    found = tokens(text)
+    for form in document.labels.legal_forms:
+        for at in range(1, len(found) - len(form) + 1):
+            if tuple(found[at : at + len(form)]) == form and len(found) - at - len(form) <= 2:
+                return _written_as_form(text, form)
+    return False
+
+
+def _written_as_form(text: str, form: tuple[str, ...]) -> bool:
+    if len("".join(form)) > 3:
+        return True
+    words = [
+        w for w in re.split(r"\s+", text) if tokens(w)[:1] == [form[0]] or tuple(tokens(w)) == form
+    ]
+    return any(w[0].isupper() or "." in w for w in words)
+
+
+def _letterheads(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
+    """Yield companies named on the page outside the buyer's and others' sections."""
+    for index, marked in enumerate(document.rows):
+        row = marked.row
+        for segment in row.segments:
+            if owned.get(id(segment), "supplier_section") != "supplier_section":
+                continue
+            for text in SEPARATORS.split(segment.text):
+                name = squeezed(text).strip(" ,:-")
+                if len(tokens(name)) > 8 or not _company(document, name):
+                    continue
+                if not _may_be_name(document, index, name):
+                    continue
+                start = row.text.find(name)
+                score = 0.5 + 0.12 * (row.y0 < 0.2 * row.page.height and row.page.index == 0)
+                score += 0.1 * (len(SEPARATORS.split(segment.text)) > 2)
+                end = start + len(name)
+                yield document.read(name, index, max(start, 0), end, score, "a company by its form")
+
+
+def _top_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
+    """Yield the first lines of the first page that are no title, label or number."""
+    first = [m for m in document.rows if m.row.page.index == 0][:6]
+    for number, marked in enumerate(first):
+        segment = marked.row.segments[0]
+        text = squeezed(segment.text)
+        index = document.rows.index(marked)
+        titled = any(h.field.startswith("type_") or h.field in SECTIONS for h in marked.hits)
+        if titled or marked.days or not _may_be_name(document, index, text):
+            continue
+        if owned.get(id(segment), "supplier_section") != "supplier_section":
+            continue
+        if re.search(r"https?:|www\.|^[+\d]", text):
+            continue
+        large = 0.1 * (marked.row.height > 1.3 * document.word_height)
+        large -= 0.1 * (marked.row.height < 0.9 * document.word_height)
+        score = 0.34 + large - 0.03 * number
+        yield document.read(text, index, 0, len(text), score, "at the top of the page")
+
+
+def _account_holders(document: Document) -> Iterator[Candidate]:
+    for hit in document.hits("account_holder"):
+        row = document.rows[hit.row].row
+        text = squeezed(row.text[hit.end :]).strip(" :")
+        if text and _may_be_name(document, hit.row, text) and _company(document, text):
+            start = row.text.find(text)
+            yield document.read(text, hit.row, start, start + len(text), 0.4, "holds the account")
+
+
+def supplier_names(document: Document) -> list[Candidate]:
+    """Return the candidates for who sells, best first."""
+    owned = owners(document)
+    return ranked(
+        [
+            *_section_names(document, "supplier_section"),
+            *_letterheads(document, owned),
+            *_account_holders(document),
+            *_top_lines(document, owned),
+        ]
+    )
+
+
+def buyer_names(document: Document, supplier: str | None) -> list[Candidate]:
+    """Return the candidates for who buys: a section's name, or whose address stands alone."""
+    found = list(_section_names(document, "buyer_section"))
+    for block in document.blocks:
+        lines = [squeezed(s.text) for s in block.segments]
+        town = next((n for n, line in enumerate(lines) if TOWN.search(line)), None)
+        if town is None or not 1 <= town <= 5 or block.page.index > 0:
+            continue
+        if block.segments[0].y0 > 0.5 * block.page.height or len(SEPARATORS.split(lines[0])) > 1:
+            continue
+        row = _row_of(document, block.segments[0])
+        if row is None or lines[0] == supplier or not _may_be_name(document, row, lines[0]):
+            continue
+        start = document.rows[row].row.text.find(lines[0])
+        end = start + len(lines[0])
+        found.append(document.read(lines[0], row, max(start, 0), end, 0.55, "heads an address"))
+    return [c for c in ranked(found) if c.value != supplier]
+
+
+def _row_of(document: Document, segment: Segment) -> int | None:
+    return next((n for n, m in enumerate(document.rows) if segment in m.row.segments), None)
+
+
+def supplier_address(document: Document, supplier: Candidate) -> list[Candidate]:
+    """Return the address that stands with the supplier's name: the lines to its town."""
+    first = str(supplier.value).split("\n")[0]
+    found = []
+    for index, marked in enumerate(document.rows):
+        for segment in marked.row.segments:
+            if first not in segment.text:
+                continue
+            address = _address_in_line(segment, first) or _address_below(document, index, segment)
+            if address:
+                start = marked.row.text.find(first)
+                found.append(
+                    document.read(address, index, start, start + len(first), 0.7, "with its name")
+                )
+    return ranked(found)
+
+
+def _address_in_line(segment: Segment, name: str) -> str | None:
+    parts = [squeezed(p) for p in SEPARATORS.split(segment.text)]
+    towns = [n for n, part in enumerate(parts) if TOWN.search(part)]
+    if not towns or name not in parts[0] or towns[0] == 0:
+        return None
+    return "\n".join(parts[1 : towns[0] + 1])
+
+
+def _address_below(document: Document, index: int, segment: Segment) -> str | None:
+    lines: list[str] = []
+    for below in range(index + 1, min(index + 8, len(document.rows))):
+        row = document.rows[below].row
+        text = _column_text(row, segment)
+        if not text:
+            continue
+        hits = [h for h in document.rows[below].hits if h.field == "not_name" and h.opens]
+        text = text[hits[0].end :].strip(" :") if hits and row.text.startswith(text) else text
+        lines.append(text)
+        if TOWN.search(text):
+            return "\n".join(lines)
+    return None
+
+
+def _column_text(row: Row, segment: Segment) -> str:
+    return " ".join(s.text for s in row.segments if overlap(s.x0, s.x1, segment.x0, segment.x1) > 0)
+
+
+def supplier_tax_ids(document: Document) -> list[Candidate]:
+    """Return the supplier's tax ids: those labelled or shaped so, not in another's section."""
+    owned = owners(document)
+    found = []
+    for index, marked in enumerate(document.rows):
+        if marked.has("buyer_tax_id"):
+            continue
+        for match in vat_ids(marked.row.text):
+            if not _suppliers(document, owned, index, match.start):
+                continue
+            score = 0.5 + 0.3 * match.valid + 0.2 * marked.has("tax_id")
+            why = "check digits right" if match.valid else "shaped like a VAT id"
+            reading = document.read(match.value, index, match.start, match.end, score, why)
+            found.append(reading.scored(min(0.97, reading.score)))
+    shaped = {str(c.value) for c in found}
+    for hit in document.hits("tax_id"):
+        if not _suppliers(document, owned, hit.row, hit.start) or document.rows[hit.row].has(
+            "buyer_tax_id"
+        ):
+            continue
+        for candidate in near(document, hit, find_identifiers):
+            value = str(candidate.value)
+            digits = sum(c.isdigit() for c in value)
+            if digits >= 7 and not any(value in s or s in value for s in shaped):
+                found.append(candidate.scored(candidate.score * 0.8))
+    return [c for c in ranked(found) if c.score >= 0.45]
+
+
+def _suppliers(document: Document, owned: dict[int, str], row: int, start: int) -> bool:
+    words = document.rows[row].row.words_at(start, start + 1)
+    for segment in document.rows[row].row.segments:
+        if words and words[0] in segment.words:
+            return owned.get(id(segment), "supplier_section") == "supplier_section"
+    return True

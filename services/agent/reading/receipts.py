@@ -1,0 +1,133 @@
+"""Till receipts: the shop at the top, and the total that cash and change bear out."""
+
+import re
+from decimal import Decimal
+
+from .amounts import find_amounts
+from .evidence import OCR, Candidate, ranked
+from .layout import squeezed
+from .marking import Document, near
+from .parties import TOWN
+from .values import tokens
+
+HEAD_ROWS = 9
+
+
+def shop_names(document: Document) -> list[Candidate]:
+    """Return the candidates for the shop: a company by its form, else the first lines."""
+    found = []
+    rows = document.rows[:HEAD_ROWS]
+    for index, marked in enumerate(rows):
+        text = squeezed(marked.row.text)
+        if not _may_name_a_shop(document, index, text):
+            continue
+        below = squeezed(rows[index + 1].row.text) if index + 1 < len(rows) else ""
+        text = re.sub(r"^#\d+\s+", "", _without_number(document, text))
+        score = 0.55 - 0.04 * index
+        if _is_form(document, below):
+            text, score = f"{text} {below}", score + 0.3
+        elif _has_form(document, text):
+            score += 0.3
+        score += 0.12 * _is_address(document, index + 1)
+        score = score - 0.1 if _stands_apart(document, index) else score
+        text = _letters_for_digits(text) if marked.row.page.source == OCR else text
+        words = len(marked.row.text)
+        found.append(document.read(text, index, 0, words, min(score, 0.95), "heads the receipt"))
+    return ranked(found)
+
+
+def _is_address(document: Document, index: int) -> bool:
+    """Return whether a row looks like what stands below a shop's name: a street, a number."""
+    if index >= len(document.rows):
+        return False
+    text = document.rows[index].row.text
+    return any(c.isdigit() for c in text) and any(c in text for c in ",-(:")
+
+
+def _stands_apart(document: Document, index: int) -> bool:
+    if index + 1 >= len(document.rows):
+        return False
+    row, below = document.rows[index].row, document.rows[index + 1].row
+    return below.y0 - row.y1 > 1.2 * row.height
+
+
+def _letters_for_digits(text: str) -> str:
+    """Undo what OCR mistakes within words of capitals: 0 for O and 1 for I."""
+    text = re.sub(r"(?<=[A-Z])0(?=[A-Z])", "O", text)
+    return re.sub(r"(?<=[A-Z])1(?=[A-Z])|\b1(?=[A-Z]{3})", "I", text)
+
+
+def _without_number(document: Document, text: str) -> str:
+    """Cut off the registration number that follows a company's legal form."""
+    for match in re.finditer(r"\s*[\[(]?\d[\d-]{4,}.*$|\s*\((?=[^)]*\d{4}).*$", text):
+        if match.start() > 3 and _has_form(document, text[: match.start()]):
+            return text[: match.start()].rstrip(" ,.(")
+    return text
+
+
+def _may_name_a_shop(document: Document, index: int, text: str) -> bool:
+    marked = document.rows[index]
+    letters = sum(c.isalpha() for c in text)
+    labelled = any(
+        h.start == 0
+        and h.field not in ("supplier_section", "buyer_section", "party_name")
+        and not h.field.startswith("column_")
+        and h.label.weight == 1.0
+        for h in marked.hits
+    )
+    many_digits = sum(c.isdigit() for c in text) > 0.3 * len(text)
+    return (
+        letters >= 3
+        and not labelled
+        and not marked.days
+        and not many_digits
+        and "@" not in text
+        and not TOWN.search(text)
+        and not _is_form(document, text)
+    )
+
+
+def _has_form(document: Document, text: str) -> bool:
+    found = tuple(tokens(text))
+    forms = document.labels.legal_forms
+    return any(
+        found[at : at + len(form)] == form
+        for form in forms
+        for at in range(1, len(found))
+        if len("".join(form)) > 2 or len(form) > 1
+    )
+
+
+def _is_form(document: Document, text: str) -> bool:
+    found = tuple(tokens(text))
+    return found in document.labels.legal_forms
+
+
+def rounded_total(document: Document) -> Decimal | None:
+    """Return the total after rounding: two amounts that differ by what is labelled so."""
+    amounts_seen = [n.value for m in document.rows for n in m.numbers if n.money and n.value]
+    for hit in document.hits("rounding"):
+        for candidate in near(document, hit, find_amounts):
+            for value in sorted({v for v in amounts_seen if abs(v) > 1}, reverse=True):
+                if candidate.value and value - candidate.value in amounts_seen:
+                    return value
+    return None
+
+
+def paid_total(document: Document) -> Decimal | None:
+    """Return what was tendered less the change, if the receipt says both."""
+    cash: list[Decimal] = []
+    change: list[Decimal] = []
+    for hit in document.hits("tendered"):
+        name = document.rows[hit.row].row.text[hit.start : hit.end]
+        for candidate in near(document, hit, find_amounts):
+            (change if _is_change(name) else cash).append(candidate.value)
+            break
+    if not cash or not change:
+        return None
+    return cash[0] - change[0]
+
+
+def _is_change(name: str) -> bool:
+    words = set(tokens(name))
+    return bool(words & {"change", "ruckgeld", "zuruck", "wechselgeld", "rendu", "rendue"})

@@ -1,0 +1,255 @@
+"""Tables: headers made of column labels, and which column a cell below them stands in."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .layout import Segment, overlap
+from .marking import Document, Marked
+from .values import Locale, numbers, tokens
+from .words import Word
+
+HEADER_ROWS = 6
+NUMERIC = {
+    "column_quantity",
+    "column_unit_price",
+    "column_tax_rate",
+    "column_tax_amount",
+    "column_discount",
+    "column_amount",
+    "column_gross_amount",
+    "column_base",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what its header names, and the header's extent."""
+
+    field: str
+    x0: float
+    x1: float
+
+
+@dataclass(frozen=True)
+class Header:
+    """A table's header: its columns from left to right, first and last row (indices)."""
+
+    columns: list[Column]
+    first: int
+    last: int
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of this field, if there is one."""
+        return next((c for c in self.columns if c.field == name), None)
+
+    @property
+    def of_items(self) -> bool:
+        """Return whether this heads line items rather than taxes or payments."""
+        names = {c.field for c in self.columns}
+        described = "column_description" in names or "column_code" in names
+        counted = names & {"column_quantity", "column_unit_price", "column_tax_rate"}
+        paid = names & {"column_amount", "column_gross_amount"}
+        return described and bool(paid) and (bool(counted) or "column_base" not in names)
+
+
+def headers(document: Document) -> Iterator[Header]:
+    """Yield the headers of all tables in reading order."""
+    index = 0
+    while index < len(document.rows):
+        header = _header_at(document, index)
+        if header is None:
+            index += 1
+            continue
+        yield header
+        index = header.last + 1
+
+
+def _is_header_row(marked: Marked) -> bool:
+    return not any(n.money for n in marked.numbers) and not marked.days
+
+
+def _header_at(document: Document, index: int) -> Header | None:
+    """Return the header whose first row this is: labels of three columns in a few close rows."""
+    marked = document.rows[index]
+    named = [h for h in marked.hits if h.field.startswith("column_")]
+    if not named or not _is_header_row(marked):
+        return None
+    group = [index]
+    for after in range(index + 1, min(index + HEADER_ROWS, len(document.rows))):
+        row, last = document.rows[after].row, document.rows[group[-1]].row
+        if row.page is not last.page or row.y0 - last.y1 > 0.55 * last.height:
+            break
+        if not _is_header_row(document.rows[after]):
+            break
+        group.append(after)
+    for size in range(len(group), 0, -1):
+        columns = _columns(document, group[:size])
+        names = {c.field for c in columns}
+        if _is_table(names):
+            return _shrunk(document, columns, group[:size])
+    return None
+
+
+def _is_table(names: set[str]) -> bool:
+    paid = names & {"column_amount", "column_gross_amount", "column_tax_amount"}
+    taxes = names & {"column_base", "column_tax_amount"}
+    return bool(paid) and (len(names) >= 3 or (len(names) == 2 and bool(taxes)))
+
+
+def _shrunk(document: Document, columns: list[Column], group: list[int]) -> Header:
+    """Return the header without last rows that name no column: they are the first item's."""
+    last = group[-1]
+    while last > group[0] and len(_columns(document, [g for g in group if g < last])) >= len(
+        columns
+    ):
+        fewer = _columns(document, [g for g in group if g < last])
+        if {c.field for c in fewer} != {c.field for c in columns}:
+            break
+        last -= 1
+        columns = fewer
+    return Header(columns, group[0], last)
+
+
+def _columns(document: Document, group: list[int]) -> list[Column]:
+    """Join the header's cells that stand above each other and name the columns they make."""
+    cells: list[list[Segment]] = []
+    for index in group:
+        for piece in _header_cells(document.rows[index]):
+            above = [c for c in cells if _stands_under(c, piece)]
+            if above:
+                above[0].append(piece)
+            else:
+                cells.append([piece])
+    columns = []
+    for cell in cells:
+        name = _column_name(document, " ".join(s.text for s in cell))
+        if name:
+            columns.append(Column(name, min(s.x0 for s in cell), max(s.x1 for s in cell)))
+    return sorted(columns, key=lambda c: c.x0)
+
+
+def _stands_under(cell: list[Segment], piece: Segment) -> bool:
+    x0, x1 = min(s.x0 for s in cell), max(s.x1 for s in cell)
+    return overlap(x0, x1, piece.x0, piece.x1) > 0.3 * min(x1 - x0, piece.x1 - piece.x0)
+
+
+def _header_cells(marked: Marked) -> Iterator[Segment]:
+    """Yield the row's segments, split where two column labels share one."""
+    for segment in marked.row.segments:
+        starts = sorted(
+            {
+                h.x0
+                for h in marked.hits
+                if h.field.startswith("column_") and segment.x0 <= h.x0 < segment.x1
+            }
+        )
+        cuts = [x for x in starts if x > segment.x0 + 1]
+        if not cuts or _whole_label(marked, segment):
+            yield segment
+            continue
+        part: list[Word] = []
+        for word in segment.words:
+            if part and any(abs(word.x0 - cut) < 0.5 for cut in cuts):
+                yield Segment(tuple(part))
+                part = []
+            part.append(word)
+        yield Segment(tuple(part))
+
+
+def _whole_label(marked: Marked, segment: Segment) -> bool:
+    return any(
+        h.field.startswith("column_") and h.x0 <= segment.x0 + 0.5 and h.x1 >= segment.x1 - 0.5
+        for h in marked.hits
+    )
+
+
+def _column_name(document: Document, text: str) -> str | None:
+    """Return the column that a header's text names: by the whole, else by its longest label."""
+    found = tokens(re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", text)) or tokens(text)
+    best: tuple[int, str] | None = None
+    for index in range(len(found)):
+        for label in document.labels.at(found, index):
+            if not label.field.startswith("column_"):
+                continue
+            weight = len(label.words) * 10 + 5 * (len(label.words) == len(found)) - index
+            if best is None or weight > best[0]:
+                best = weight, label.field
+    return best[1] if best else None
+
+
+def placed_cells(document: Document, header: Header, index: int) -> Iterator[tuple[str, Segment]]:
+    """Yield a row's segments with the columns they stand in."""
+    for segment in document.rows[index].row.segments:
+        for part in _split_at_columns(segment, header, document.locale):
+            column = _column_of(part, header, document.locale)
+            if column is not None:
+                yield column.field, part
+
+
+def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Iterator[Segment]:
+    """Split a segment that runs over several columns at the words under other headers."""
+    under = [_under(word, header) for word in segment.words]
+    part: list[Word] = []
+    last: Column | None = None
+    for word, column in zip(segment.words, under, strict=True):
+        numeric = column is not None and column.field in NUMERIC
+        was_numeric = last is not None and last.field in NUMERIC
+        if part and column is not None and column is not last and (numeric or was_numeric):
+            fits = not numeric or bool(numbers(word.text, locale)) or word.text in "-\u2212€$£"
+        else:
+            fits = bool(part) and _begins_column(word, header)
+        if fits:
+            yield Segment(tuple(part))
+            part = []
+        part.append(word)
+        last = column if column is not None else last
+    yield Segment(tuple(part))
+
+
+def _begins_column(word: Word, header: Header) -> bool:
+    """Return whether a word stands at the left edge of a column of text."""
+    return any(
+        abs(word.x0 - c.x0) < 0.4 * word.height for c in header.columns if c.field not in NUMERIC
+    )
+
+
+def _under(word: Word, header: Header) -> Column | None:
+    best = max(header.columns, key=lambda c: overlap(c.x0, c.x1, word.x0, word.x1))
+    return best if overlap(best.x0, best.x1, word.x0, word.x1) > 0 else None
+
+
+def _column_of(segment: Segment, header: Header, locale: Locale) -> Column | None:
+    numeric = _looks_numeric(segment, locale)
+    choices = header.columns if numeric else [c for c in header.columns if c.field not in NUMERIC]
+    if not numeric:
+        starts = _under(segment.words[0], header)
+        if starts is not None and starts.field in NUMERIC and segment.x0 > starts.x0 - 2:
+            return starts
+    if not choices:
+        return None
+    if numeric:
+        return max(choices, key=lambda c: _closeness(segment, c))
+    best = max(choices, key=lambda c: overlap(c.x0, c.x1, segment.x0, segment.x1))
+    if overlap(best.x0, best.x1, segment.x0, segment.x1) > 0:
+        return best
+    left = [c for c in choices if c.x0 <= segment.x0 + 3]
+    described = next((c for c in choices if c.field == "column_description"), None)
+    near = left[-1] if left else choices[0]
+    return described if described and near.field != "column_code" else near
+
+
+def _closeness(segment: Segment, column: Column) -> float:
+    shared = overlap(column.x0, column.x1, segment.x0, segment.x1)
+    if shared > 0:
+        return 1000 + shared
+    return -min(abs(segment.x1 - column.x1), abs(segment.x0 - column.x0), -shared)
+
+
+def _looks_numeric(segment: Segment, locale: Locale) -> bool:
+    text = segment.text
+    found = numbers(text, locale)
+    if not found:
+        return False
+    covered = sum(n.end - n.start for n in found)
+    return covered >= 0.5 * len(text) or (found[0].start == 0 and len(segment.words) <= 3)

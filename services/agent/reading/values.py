@@ -1,0 +1,347 @@
+"""Numbers, dates, currencies and identifiers in a row of text, by the locale of the document."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import product
+
+from stdnum import iban as iban_check
+from stdnum.eu import vat
+from stdnum.exceptions import ValidationError
+
+SYMBOLS = {
+    "€": "EUR",
+    "£": "GBP",
+    "$": "USD",
+    "US$": "USD",
+    "zł": "PLN",
+    "RM": "MYR",
+    "Rm": "MYR",
+    "CHF": "CHF",
+    "Fr.": "CHF",
+    "R$": "BRL",
+    "Kč": "CZK",
+    "¥": "JPY",
+    "₹": "INR",
+}
+CODES = (  # noqa: SIM905 - as a list they would fill a page
+    "EUR USD GBP CHF PLN SEK NOK DKK CZK HUF RON BGN CAD AUD NZD JPY CNY INR BRL MXN MYR SGD "
+    "HKD ZAR TRY ILS AED SAR KRW THB IDR PHP"
+).split()
+_UNIT = "|".join(sorted((re.escape(s) for s in [*SYMBOLS, *CODES]), key=len, reverse=True))
+
+_NUMBER = re.compile(
+    rf"(?<![\w.,/'\u2019-])(?P<sign>[-\u2212\u2013]\s?|\()?(?P<before>(?:{_UNIT})\s?)?(?P<inner>[-\u2212\u2013]\s?)?"
+    r"(?P<digits>\d{1,3}(?:[ \u2019'.,]\d{3})+(?:[.,]\d{1,4})?|\d+(?:[.,]\d{1,4})?)"
+    rf"(?P<close>\)|[-\u2212\u2013](?![\w]))?(?P<percent>\s?%)?(?P<after>\s?(?:{_UNIT})(?![\w]))?(?![\w]|[.,/:'\u2019-]\d)"
+)
+_LETTERS = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "æ": "ae", "œ": "oe", "№": "no"})
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case, without accents."""
+    marks = unicodedata.normalize("NFKD", text.translate(_LETTERS).casefold())
+    return "".join(c for c in marks if not unicodedata.combining(c))
+
+
+def tokens(text: str) -> list[str]:
+    """Return the folded words and numbers of a text ("USt.-Id.-Nr.:" gives ust, id, nr)."""
+    return re.findall(r"[^\W_]+|[#%]", folded(text))
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How a document writes: its decimal mark, and whether the month comes before the day."""
+
+    decimal_mark: str = ","
+    month_first: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in a row's text, from start to end; decimals is how many places were written."""
+
+    value: Decimal
+    start: int
+    end: int
+    decimals: int
+    currency: str | None = None
+    percent: bool = False
+
+    @property
+    def money(self) -> bool:
+        """Return whether it looks like an amount: two places or a currency, no percentage."""
+        return not self.percent and (self.decimals == 2 or self.currency is not None)
+
+
+def locale_of(texts: Iterable[str], *, american: bool) -> Locale:
+    """Infer a document's locale from all its rows by the cases that are not ambiguous."""
+    marks: Counter[str] = Counter()
+    firsts: Counter[bool] = Counter()
+    for text in texts:
+        for found in re.findall(r"(?<![\d.,])\d[\d.,]*[.,]\d+(?![\d.,])", text):
+            marks.update(_mark(found))
+        for a, b in re.findall(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-](?:19|20)?\d\d(?!\d)", text):
+            if (int(a) > 12) != (int(b) > 12) and max(int(a), int(b)) <= 31:
+                firsts[int(b) > 12] += 1
+    mark = "." if marks["."] > marks[","] else ","
+    if not marks:
+        mark = "." if american else ","
+    first = firsts[True] > firsts[False] if firsts else american
+    return Locale(mark, first)
+
+
+def _mark(number: str) -> list[str]:
+    last = max(number.rfind("."), number.rfind(","))
+    places = len(number) - last - 1
+    whole = number[:last]
+    if "." in whole or "," in whole:
+        return [number[last]] if number[last] not in whole else []
+    if places == 3 and whole != "0":
+        return []
+    return [number[last]]
+
+
+def numbers(text: str, locale: Locale) -> list[Number]:
+    """Return the numbers of a text from left to right (no part of a date, phone or code)."""
+    found = []
+    for match in _NUMBER.finditer(text):
+        number = _number(match, locale)
+        if number is not None:
+            found.append(number)
+    return found
+
+
+def _number(match: re.Match[str], locale: Locale) -> Number | None:
+    digits = match["digits"]
+    mark = max(digits.rfind("."), digits.rfind(","))
+    places = len(digits) - mark - 1 if mark >= 0 else 0
+    if mark >= 0 and _grouping(digits, mark, places, locale):
+        places = 0
+    whole = digits if places == 0 else digits[:mark]
+    text = re.sub(r"\D", "", whole) + ("." + digits[mark + 1 :] if places else "")
+    if len(text) > 16:
+        return None
+    closed = match["close"] or ""
+    minus = match["sign"] or match["inner"] or (closed and closed != ")")
+    if match["sign"] == "(" and closed != ")":
+        minus = match["inner"]
+    unit = (match["before"] or match["after"] or "").strip()
+    currency = SYMBOLS.get(unit) or (unit or None)
+    value = -Decimal(text) if minus else Decimal(text)
+    return Number(value, match.start(), match.end(), places, currency, bool(match["percent"]))
+
+
+def _grouping(digits: str, mark: int, places: int, locale: Locale) -> bool:
+    """Return whether the last mark groups thousands rather than opening the decimals."""
+    if places != 3:
+        return False
+    sign, rest = digits[mark], digits[:mark]
+    if sign in rest:
+        return True
+    if "." in rest or "," in rest or rest.startswith("0"):
+        return False
+    return sign != locale.decimal_mark
+
+
+@dataclass(frozen=True)
+class Day:
+    """A date in a row's text; `sure` if the order of day and month was not guessed."""
+
+    value: date
+    start: int
+    end: int
+    sure: bool
+
+
+_ISO = re.compile(r"(?<![\d-])((?:19|20)\d\d)([-/.])(\d{1,2})\2(\d{1,2})(?:(?!\d)|(?=\d\d:\d\d))")
+_SHORT = re.compile(
+    r"(?<![\w.,/-])(\d{1,2})\s?([./-])\s?(\d{1,2})\s?\2\s?((?:19|20)\d\d(?=\d{1,2}:\d\d)|(?:19|20)\d\d|\d\d)"
+    r"(?:(?=\d{1,2}:\d\d)|(?![\d/]|[.,-]\d))"
+)
+_COMPACT = re.compile(r"(?<![\w.,-])((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?![\w.,-])")
+_DAY_NAME = re.compile(
+    r"(?<!\w)(\d{1,2})(?:st|nd|rd|th|er|º|ª)?[\s.,-]*(?:de |d')?\s?([^\W\d_]{3,})\.?,?"
+    r"[\s-]*(?:de |del )?((?:19|20)\d\d|\d\d)(?![\d:])"
+)
+_NAME_DAY = re.compile(
+    r"(?<!\w)([^\W\d_]{3,})\.?\s(\d{1,2})(?:st|nd|rd|th)?,?\s((?:19|20)\d\d)(?!\d)"
+)
+
+
+def days(text: str, locale: Locale, months: dict[str, int]) -> list[Day]:
+    """Return the dates of a text from left to right; `months` maps folded names to 1..12."""
+    found: list[Day] = []
+    for day in _days(text, locale, months):
+        if not any(day.start < d.end and d.start < day.end for d in found):
+            found.append(day)
+    return sorted(found, key=lambda d: d.start)
+
+
+def _days(text: str, locale: Locale, months: dict[str, int]) -> Iterator[Day]:
+    for m in _ISO.finditer(text):
+        yield from _day(m, (int(m[1]), int(m[3]), int(m[4])), sure=True)
+    for m in _SHORT.finditer(text):
+        a, b = int(m[1]), int(m[3])
+        swap = b > 12 or (locale.month_first and a <= 12 and m[2] != ".")
+        day, month = (b, a) if swap else (a, b)
+        yield from _day(m, (_year(m[4]), month, day), sure=a > 12 or b > 12 or m[2] == ".")
+    for m in _DAY_NAME.finditer(text):
+        if named := _month(m[2], months):
+            yield from _day(m, (_year(m[3]), named, int(m[1])), sure=True)
+    for m in _NAME_DAY.finditer(text):
+        if named := _month(m[1], months):
+            yield from _day(m, (int(m[3]), named, int(m[2])), sure=True)
+    for m in _COMPACT.finditer(text):
+        yield from _day(m, (int(m[1]), int(m[2]), int(m[3])), sure=False)
+
+
+def _day(m: re.Match[str], parts: tuple[int, int, int], *, sure: bool) -> Iterator[Day]:
+    try:
+        value = date(*parts)
+    except ValueError:
+        return
+    if date(1990, 1, 1) <= value <= date(2100, 1, 1):
+        yield Day(value, m.start(), m.end(), sure)
+
+
+def _year(text: str) -> int:
+    return int(text) if len(text) == 4 else 2000 + int(text)
+
+
+def _month(name: str, months: dict[str, int]) -> int | None:
+    word = folded(name)
+    if word in months:
+        return months[word]
+    found = {months[m] for m in months if len(word) >= 3 and m.startswith(word)}
+    return found.pop() if len(found) == 1 else None
+
+
+def day_after(start: date, count: int) -> date:
+    """Return the day a number of days later."""
+    return start + timedelta(days=count)
+
+
+_IBAN = re.compile(r"(?<![\w])([A-Z]{2}\s?\d{2}(?:\s?[A-Z0-9]){8,30})(?![\w])")
+_MISREAD = {"O": "0", "I": "1", "l": "1", "S": "5", "B": "8", "Z": "2"}
+_IBAN_COUNTRIES = frozenset(
+    (  # noqa: SIM905 - as a list they would fill a page
+        "AD AE AL AT AZ BA BE BG BH BR BY CH CR CY CZ DE DK DO EE EG ES FI FO FR GB GE GI GL GR GT "
+        "HR HU IE IL IQ IS IT JO KW KZ LB LC LI LT LU LV MC MD ME MK MR MT MU NL NO PK PL PS PT QA "
+        "RO RS SA SC SE SI SK SM ST SV TL TN TR UA VA VG XK"
+    ).split()
+)
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """An IBAN or tax id in a row's text; `valid` if its check digits are right."""
+
+    value: str
+    start: int
+    end: int
+    valid: bool
+
+
+def ibans(text: str) -> list[Identifier]:
+    """Return what looks like an IBAN; trailing words that do not belong to it are cut off."""
+    found = []
+    at = 0
+    while match := _IBAN.search(text, at):
+        at = match.start() + 2  # it may hold the real one: "DE123456789 IBAN DE02…"
+        value = re.sub(r"\s", "", match[1])
+        if value[:2] not in _IBAN_COUNTRIES:
+            continue
+        valid = next((v for n in range(len(value), 14, -1) if (v := _iban(value[:n]))), None)
+        end = match.end() if valid is None else _end(text, match.start(), len(valid))
+        found.append(Identifier(valid or _numeric_head(value), match.start(), end, bool(valid)))
+        at = end if valid else at
+    right = [one for one in found if one.valid]
+    return right or found[:1]
+
+
+def _iban(text: str) -> str | None:
+    variants = [text]
+    if text[2:].isalnum() and sum(c in _MISREAD for c in text[4:]) in (1, 2):
+        variants.append(text[:4] + "".join(_MISREAD.get(c, c) for c in text[4:]))
+    return next((v for v in variants if iban_check.is_valid(v)), None)
+
+
+def _end(text: str, start: int, count: int) -> int:
+    at = start
+    while count and at < len(text):
+        count -= not text[at].isspace()
+        at += 1
+    return at
+
+
+def _numeric_head(value: str) -> str:
+    """Return an IBAN whose check digits are wrong without the letters that follow its digits."""
+    match = re.match(r"[A-Z]{2}\d{2}(?:[A-Z]{4})?\d{8,}", value)
+    return match[0] if match else value
+
+
+_VAT = re.compile(
+    r"(?<![\w])((?:AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|EU|FI|FR|GB|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT"
+    r"|RO|SE|SI|SK|XI|CHE)[ -]?[A-Z0-9][A-Z0-9 .-]{6,15}[A-Z0-9])(?![\w])"
+)
+_VAT_SHAPE = re.compile(
+    r"(ATU\d{8}|BE[01]\d{9}|BG\d{9,10}|CY\d{8}[A-Z]|CZ\d{8,10}|DE\d{9}|DK\d{8}|EE\d{9}|(EL|GR)\d{9}"
+    r"|ES[A-Z0-9]\d{7}[A-Z0-9]|EU\d{9}|FI\d{8}|FR[A-Z0-9]{2}\d{9}|(GB|XI)(\d{9}|\d{12}|GD\d{3}|HA\d{3})"
+    r"|HR\d{11}|HU\d{8}|IE\d[A-Z0-9+*]\d{5}[A-Z]{1,2}|IT\d{11}|LT(\d{9}|\d{12})|LU\d{8}|LV\d{11}"
+    r"|MT\d{8}|NL\d{9}B\d{2}|PL\d{10}|PT\d{9}|RO\d{2,10}|SE\d{12}|SI\d{8}|SK\d{10}|CHE\d{9})"
+)
+
+
+def vat_ids(text: str) -> list[Identifier]:
+    """Return what has the shape of a VAT id of Europe, with whether its check digits hold."""
+    found = []
+    for match in _VAT.finditer(text):
+        parts = re.sub(r"[ .-]", "", match[1])
+        shape = _VAT_SHAPE.match(parts)
+        if shape is None or parts[2:].isalpha():
+            continue
+        value = shape[0]
+        end = _vat_end(text, match.start(), len(value))
+        if end < len(text) and text[end].isalnum():
+            continue
+        found.append(Identifier(value, match.start(), end, _vat_valid(value)))
+    return found
+
+
+def _vat_end(text: str, start: int, count: int) -> int:
+    at = start
+    while count and at < len(text):
+        count -= text[at] not in " .-"
+        at += 1
+    return at
+
+
+def _vat_valid(value: str) -> bool:
+    try:
+        vat.validate(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def adds_up(parts: Iterable[Decimal], total: Decimal, tolerance: Decimal = Decimal("0.02")) -> bool:
+    """Return whether the parts sum to the total within the tolerance of rounding."""
+    return abs(sum(parts, Decimal(0)) - total) <= tolerance
+
+
+def rate_triples(found: list[Number]) -> Iterator[tuple[Number, Number, Number]]:
+    """Yield (rate, base, tax) among a row's numbers with base times rate = tax."""
+    amounts = [n for n in found if n.money]
+    rates = [n for n in found if n.percent] or [n for n in found if not n.money or n.value < 40]
+    for rate, base, tax in product(rates, amounts, amounts):
+        if len({rate, base, tax}) < 3 or not 0 <= rate.value <= 40:
+            continue
+        if base.value == 0 or abs(tax.value) > abs(base.value):
+            continue
+        if abs(base.value * rate.value / 100 - tax.value) <= Decimal("0.015"):
+            yield rate, base, tax

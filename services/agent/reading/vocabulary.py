@@ -1,0 +1,91 @@
+"""What documents call things, one data file a language: a new file is a new language."""
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+
+from .values import tokens
+
+WEAK = 0.55
+STRONG = 1.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """A phrase that names a field in one language: its tokens and how much it says (0..1)."""
+
+    field: str
+    words: tuple[str, ...]
+    weight: float
+    language: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """All labels of some languages by their first token, month names, and legal forms."""
+
+    by_first: dict[str, tuple[Label, ...]]
+    endings: tuple[Label, ...]
+    months: dict[str, int]
+    legal_forms: tuple[tuple[str, ...], ...]
+
+    def at(self, found: list[str], index: int) -> list[Label]:
+        """Return the labels that begin at this token, the longest first."""
+        token = found[index]
+        hits = [
+            label
+            for label in self.by_first.get(token, ())
+            if tuple(found[index : index + len(label.words)]) == label.words
+        ]
+        hits += [e for e in self.endings if token.endswith(e.words[0]) and token != e.words[0]]
+        return sorted(hits, key=lambda h: -len(h.words))
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """Return the languages that there is a label file for."""
+    files = resources.files(__package__).joinpath("labels").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+@cache
+def load(wanted: tuple[str, ...]) -> Labels:
+    """Return the labels of these languages together."""
+    by_first: defaultdict[str, list[Label]] = defaultdict(list)
+    endings: list[Label] = []
+    months: dict[str, int] = {}
+    for language in wanted:
+        data = _file(language)
+        for label in _labels(language, data):
+            if label.words[0].startswith("*"):
+                endings.append(label)
+            else:
+                by_first[label.words[0]].append(label)
+        for number, names in enumerate(data["months"], start=1):
+            months.update({" ".join(tokens(name)): number for name in names.split()})
+    # a firm abroad keeps its legal form, whatever language its invoice is in
+    forms = [tuple(tokens(form)) for name in languages() for form in _file(name)["legal_forms"]]
+    endings = [replace(e, words=(e.words[0][1:],)) for e in endings]
+    first = {word: tuple(found) for word, found in by_first.items()}
+    return Labels(first, tuple(endings), months, tuple(forms))
+
+
+@cache
+def _file(language: str) -> dict[str, list[str]]:
+    text = resources.files(__package__).joinpath("labels", f"{language}.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _labels(language: str, data: dict[str, list[str]]) -> Iterable[Label]:
+    """Yield the labels of a file; "?" at the end marks a weak one, "*" before it an ending."""
+    for field, phrases in data.items():
+        if field in ("months", "legal_forms"):
+            continue
+        for phrase in phrases:
+            words = tuple(tokens(phrase))
+            if phrase.startswith("*"):
+                words = ("*" + words[0],)
+            yield Label(field, words, WEAK if phrase.endswith("?") else STRONG, language)

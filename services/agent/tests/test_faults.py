@@ -1,0 +1,126 @@
+"""agent as a process of its own, killed in the middle of its work, beside real auth and invoice."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import grpc
+from auditron.agent.v1 import agent_pb2, agent_pb2_grpc
+from auditron.auth.v1 import auth_pb2, auth_pb2_grpc
+from auditron.invoice.v1 import invoice_pb2, invoice_pb2_grpc
+
+from libs.embedded.server import free_port
+from libs.pg import uuid7
+from libs.testkit import Client, Stores, eventually, running_services
+from services.agent import store
+from services.agent.tests.conftest import EXAMPLES, OWN_NAME, PEERS, chunks
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRET = "the agent's own"
+
+
+def settings() -> dict[str, str]:
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    return PEERS | {
+        "AUTH_KEY_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "AUTH_SERVICE_SECRETS": f"agent={digest},invoice={digest}",
+        "AGENT_SERVICE_SECRET": SECRET,
+        "INVOICE_SERVICE_SECRET": SECRET,
+    }
+
+
+@asynccontextmanager
+async def process(env: dict[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    with log.open("ab") as file:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "libs.run", "agent", "--role", "all",
+            env=env, cwd=ROOT, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def job_of(agent: Client, job_id: str) -> agent_pb2.Job | None:
+    try:
+        return await agent.GetJob(agent_pb2.GetJobRequest(job_id=job_id), timeout=2)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+            return None
+        raise
+
+
+def in_extraction(job: agent_pb2.Job | None) -> bool:
+    return bool(job and job.steps and job.steps[0].state == agent_pb2.STEP_STATE_RUNNING)
+
+
+async def facts(admin_url: str, schema: str, aggregate_id: str) -> list[str]:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        rows = await connection.fetch(
+            f"select payload from {schema}.events where aggregate_id = $1 order by seq",
+            aggregate_id,
+        )
+    finally:
+        await connection.close()
+    return [row["payload"].split(b"\x12")[0].decode("utf-8", "ignore") for row in rows]
+
+
+async def test_a_process_killed_in_the_middle_of_a_step_loses_and_doubles_nothing(
+    stores: Stores, tmp_path: Path
+):
+    chosen = settings()
+    own = await stores.service_env("agent")
+    async with running_services(stores, "auth", "invoice", settings=chosen) as running:
+        shared = {
+            name: running["invoice"].runtime.env[name]
+            for name in ("AUTH_ADDRESS", "INVOICE_ADDRESS", "REDIS_URL")
+        }
+        listen = f"127.0.0.1:{free_port()}"
+        env = os.environ | own | chosen | shared
+        env |= {"AGENT_LISTEN": listen, "AGENT_METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
+        env |= {"PYTHONPATH": str(ROOT)}
+        tokens = await running["auth"].anonymous(auth_pb2_grpc.AuthServiceStub).SignUp(
+            auth_pb2.SignUpRequest(
+                email=f"{uuid7()}@example.com", password="correct horse battery",
+                organization_name=OWN_NAME, base_currency_code="EUR",
+            )
+        )  # fmt: skip
+        token, organization_id = tokens.access_token, tokens.organization.organization_id
+        invoice_stub = invoice_pb2_grpc.InvoiceServiceStub(running["invoice"].channel)
+        invoices = Client(invoice_stub, token, organization_id)
+        [scan] = EXAMPLES.glob("07-*.pdf")
+        async with grpc.aio.insecure_channel(listen) as channel:
+            agent = Client(agent_pb2_grpc.AgentServiceStub(channel), token, organization_id)
+            uploaded = await invoices.UploadInvoice(chunks(scan.read_bytes(), scan.name))
+            async with process(env, tmp_path / "log") as first:
+                await eventually(lambda: job_of(agent, uploaded.job_id), in_extraction, 60)
+                first.kill()
+                await first.wait()
+            async with process(env, tmp_path / "log"):
+                job = await eventually(
+                    lambda: job_of(agent, uploaded.job_id),
+                    lambda found: bool(found) and found.state in store.ENDED,
+                    60,
+                )
+        assert job
+        assert job.state == agent_pb2.JOB_STATE_SUCCEEDED, job.failure
+        assert [step.attempt for step in job.steps] == [2, 1, 1]
+        request = invoice_pb2.GetInvoiceRequest(invoice_id=uploaded.invoice_id)
+        invoice = await invoices.GetInvoice(request)
+        assert (invoice.gross.amount, invoice.direction) == ("895.48", 1)
+        assert invoice.supplier.display_name == "Blankform Gebaeudereinigung"
+        said = await facts(own["ADMIN_DATABASE_URL"], "agent", uploaded.job_id)
+        assert sum("JobFinished" in each for each in said) == 1
+        admin = running["invoice"].runtime.env["ADMIN_DATABASE_URL"]
+        said = await facts(admin, "invoice", uploaded.invoice_id)
+        assert sum("InvoiceExtracted" in each for each in said) == 1

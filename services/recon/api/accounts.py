@@ -1,0 +1,80 @@
+"""Bank accounts and their transactions."""
+
+from datetime import date
+from typing import Any
+
+import grpc
+from auditron.recon.v1 import recon_pb2
+
+from libs.pg import Database, requests
+from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+
+from .. import errors, rules, store
+
+Context = grpc.aio.ServicerContext[Any, Any]
+TRANSACTION_STATES = recon_pb2.TransactionState.values()
+
+
+class AccountsApi:
+    """The organization's accounts at banks."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def CreateBankAccount(
+        self, request: recon_pb2.CreateBankAccountRequest, context: Context
+    ) -> recon_pb2.BankAccount:
+        wanted = recon_pb2.BankAccount()
+        wanted.CopyFrom(request.bank_account)
+        wanted.iban = rules.compact(wanted.iban)
+        rules.check(rules.bank_account_violations(wanted))
+        organization_id, request_id = caller().organization_id, request.request_id
+        async with self._db.tenant(organization_id) as tx:
+            before = await requests.once(
+                tx, organization_id, request_id, "CreateBankAccount", request,
+                recon_pb2.BankAccount,
+            )  # fmt: skip
+            if before is not None:
+                return before
+            account = await store.insert_bank_account(tx, organization_id, wanted)
+            await requests.remember(tx, organization_id, request_id, account)
+        return account
+
+    async def GetBankAccount(
+        self, request: recon_pb2.GetBankAccountRequest, context: Context
+    ) -> recon_pb2.BankAccount:
+        if not rules.is_uuid(request.bank_account_id):
+            raise errors.BankAccountNotFound("There is no such bank account.")
+        return await store.get_bank_account(
+            self._db, caller().organization_id, request.bank_account_id
+        )
+
+    async def ListBankAccounts(
+        self, request: recon_pb2.ListBankAccountsRequest, context: Context
+    ) -> recon_pb2.ListBankAccountsResponse:
+        found = await store.list_bank_accounts(self._db, caller().organization_id)
+        return recon_pb2.ListBankAccountsResponse(bank_accounts=found)
+
+    async def ListTransactions(
+        self, request: recon_pb2.ListTransactionsRequest, context: Context
+    ) -> recon_pb2.ListTransactionsResponse:
+        size, filters = page_size(request.page_size), filter_hash(request)
+        rules.check(
+            rules.filter_violations(request.bank_account_id, request.state, TRANSACTION_STATES)
+        )
+        before = None
+        if request.page_token:
+            booked, transaction_id = decode_token(request.page_token, filters, date, str)
+            before = (booked, transaction_id)
+        found = await store.list_transactions(
+            self._db, caller().organization_id, request.bank_account_id or None, request.state,
+            before, size + 1,
+        )  # fmt: skip
+        page = recon_pb2.ListTransactionsResponse(transactions=found[:size])
+        if len(found) > size:
+            last = found[size - 1]
+            day = last.booking_date
+            page.next_page_token = encode_token(
+                [date(day.year, day.month, day.day), last.transaction_id], filters
+            )
+        return page

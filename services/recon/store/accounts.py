@@ -1,0 +1,58 @@
+"""Bank accounts."""
+
+# ruff: noqa: S608  # SQL is composed of constants only
+
+import asyncpg  # type: ignore[import-untyped]
+from auditron.recon.v1.recon_pb2 import BankAccount
+
+from libs.pg import Database, Tx, uuid7
+from libs.pg.rows import to_message
+
+from .. import errors
+
+BANK_ACCOUNT = "bank_account_id, display_name, iban, currency_code, account_code, create_time"
+LISTED_MAX = 1_000
+
+
+async def insert_bank_account(tx: Tx, organization_id: str, wanted: BankAccount) -> BankAccount:
+    """Add a bank account. Raises BankAccountExists."""
+    try:
+        row = await tx.fetchrow(
+            f"""
+            insert into bank_accounts
+              (organization_id, bank_account_id, display_name, iban, currency_code, account_code)
+            values ($1, $2, $3, $4, $5, $6) returning {BANK_ACCOUNT}
+            """,
+            organization_id, uuid7(), wanted.display_name, wanted.iban, wanted.currency_code,
+            wanted.account_code,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        raise errors.BankAccountExists("There is a bank account of this IBAN.") from None
+    return to_message(row, BankAccount)
+
+
+async def get_bank_account(db: Database, organization_id: str, bank_account_id: str) -> BankAccount:
+    """A bank account. Raises BankAccountNotFound."""
+    found = await db.read(
+        organization_id,
+        f"select {BANK_ACCOUNT} from bank_accounts where bank_account_id = $1",
+        bank_account_id,
+    )
+    if not found:
+        raise errors.BankAccountNotFound("There is no such bank account.")
+    return to_message(found[0], BankAccount)
+
+
+async def list_bank_accounts(db: Database, organization_id: str) -> list[BankAccount]:
+    """The bank accounts in the order of their making, at most 1,000."""
+    sql = f"select {BANK_ACCOUNT} from bank_accounts order by bank_account_id limit {LISTED_MAX}"
+    return [to_message(row, BankAccount) for row in await db.read(organization_id, sql)]
+
+
+async def get_account_code(tx: Tx, bank_account_id: str) -> str:
+    """The ledger account of a bank account that is there."""
+    return str(
+        await tx.fetchval(
+            "select account_code from bank_accounts where bank_account_id = $1", bank_account_id
+        )
+    )

@@ -1,0 +1,82 @@
+"""Facts that could not be posted, and what they wait for."""
+
+from collections.abc import Sequence
+
+from auditron.event.v1.event_pb2 import Event
+from auditron.reporting.v1.reporting_pb2 import PostingRejection
+
+from libs.pg import Database, Record, Tx
+from libs.pg.rows import to_message
+
+_REJECTION = "source_type, source_id, reason, message, create_time"
+
+
+async def upsert_rejection(
+    tx: Tx, event: Event, rejection: PostingRejection, needs: Sequence[str]
+) -> tuple[PostingRejection, bool]:
+    """Let a fact wait, in the place that it has already; say also whether the reason is new."""
+    row = await tx.fetchrow(
+        f"""
+        with before as (
+          select reason from posting_rejections where source_type = $2 and source_id = $3
+        )
+        insert into posting_rejections
+          (organization_id, source_type, source_id, source_version, reason, message, event)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (organization_id, source_type, source_id) do update
+        set source_version = $4, reason = $5, message = $6, event = $7
+        returning sequence, {_REJECTION}, (select reason from before) as reason_before
+        """,  # noqa: S608
+        event.organization_id, rejection.source_type, rejection.source_id, event.aggregate_version,
+        rejection.reason, rejection.message, event.SerializeToString(),
+    )  # fmt: skip
+    assert row is not None, "it was written"
+    await tx.execute(
+        """
+        with gone as (
+          delete from posting_needs where sequence = $2 and need <> all($3::text[])
+        )
+        insert into posting_needs (organization_id, need, sequence)
+        select $1, unnest($3::text[]), $2 on conflict do nothing
+        """,
+        event.organization_id, row["sequence"], needs,
+    )  # fmt: skip
+    return to_message(row, PostingRejection), row["reason_before"] != rejection.reason
+
+
+async def delete_rejection(
+    tx: Tx, source_type: str, source_id: str, before_version: int
+) -> list[str]:
+    """Let a fact wait no longer if it is older than the version; return what it waited for."""
+    rows = await tx.fetch(
+        """
+        with gone as (
+          delete from posting_rejections
+          where source_type = $1 and source_id = $2 and source_version < $3 returning sequence
+        )
+        select need from gone join posting_needs using (sequence) order by need
+        """,
+        source_type, source_id, before_version,
+    )  # fmt: skip
+    return [row["need"] for row in rows]
+
+
+async def list_waiting(tx: Tx, need: str, after: int = 0, limit: int | None = None) -> list[Record]:
+    """Sequence and event of the facts that wait for this, in the order in which they came."""
+    return await tx.fetch(
+        """
+        select sequence, event from posting_needs join posting_rejections using (sequence)
+        where need = $1 and sequence > $2 order by sequence limit $3
+        """,
+        need, after, limit,
+    )  # fmt: skip
+
+
+async def list_rejections(db: Database, organization_id: str, limit: int) -> list[PostingRejection]:
+    """What waits, newest first."""
+    rows = await db.read(
+        organization_id,
+        f"select {_REJECTION} from posting_rejections order by sequence desc limit $1",  # noqa: S608
+        limit,
+    )
+    return [to_message(row, PostingRejection) for row in rows]

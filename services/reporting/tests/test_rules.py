@@ -1,0 +1,193 @@
+"""How facts are posted and what reports show, without a database."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from auditron.reporting.v1 import reporting_pb2
+
+from services.reporting.rules import chart, files, invoices, matches, requests, tables
+
+D = Decimal
+TODAY = date(2026, 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("amount", "flow", "account"),
+    [
+        ("0.05", "100", chart.ROUNDING),
+        ("-0.05", "-100", chart.ROUNDING),
+        ("-2.00", "100", chart.DISCOUNTS_GRANTED),  # a customer pays 2 % less
+        ("-2.01", "100", chart.DISCOUNTS_GRANTED),
+        ("-7.50", "100", chart.BANK_CHARGES),
+        ("20.00", "100", chart.RECEIVABLES),  # and too much
+        ("2.00", "-100", chart.DISCOUNTS_RECEIVED),  # we pay a supplier less
+        ("-12.00", "-100", chart.BANK_CHARGES),  # and more
+        ("-31.00", "-100", chart.PAYABLES),
+        ("-6.00", "-10", chart.PAYABLES),
+        ("-5.00", "0", chart.BANK_CHARGES),
+    ],
+)
+def test_a_difference_has_an_account(amount, flow, account):
+    assert matches.difference_account(D(amount), D(flow), "EUR") == account
+
+
+def test_a_difference_is_measured_in_the_currencys_own_units():
+    assert matches.difference_account(D(5), D(1000), "JPY") == chart.ROUNDING
+    assert matches.difference_account(D(-2500), D(-10_000), "JPY") == chart.BANK_CHARGES
+
+
+@pytest.mark.parametrize(
+    ("direction", "document_type", "gross", "flow"),
+    [(1, 1, 10, -1), (2, 1, 10, 1), (1, 2, 10, 1), (2, 2, 10, -1), (1, 1, -10, 1), (2, 3, 10, 1)],
+)
+def test_an_invoice_says_which_way_money_goes(direction, document_type, gross, flow):
+    item = matches.Item(
+        "i", direction, document_type, "", "EUR", D(gross), D(0), D(gross), D(0), D(0)
+    )
+    assert item.flow == flow
+
+
+def test_the_lines_of_a_foreign_invoice_sum_to_zero_whatever_is_rounded(made):
+    for cents in range(1, 200):
+        tax = D(cents) / 100
+        bill = made.in_currency("USD", str(tax * 6), str(tax))
+        draft, gross = invoices.invoice_entry(
+            bill, invoices.Rates("EUR", {"USD": D("0.91377")}), account_known=True
+        )
+        entry = draft.entry
+        assert sum(D(posting.amount.amount) for posting in entry.postings) == 0
+        assert made.amounts(entry)["1600"] == -gross
+
+
+def test_missing_net_or_tax_follows_from_the_others(made):
+    assert invoices.amounts_of(made.invoice(tax=None)).tax == D(19)
+    assert invoices.amounts_of(made.invoice(net=None)).net == D(100)
+    alone = invoices.amounts_of(made.invoice(net=None, tax=None))
+    assert (alone.net, alone.tax) == (D(119), D(0))
+
+
+def test_an_invoice_of_nothing_has_nothing_to_post(made):
+    draft, gross = invoices.invoice_entry(
+        made.in_currency("EUR", "0"), invoices.Rates("EUR", {}), account_known=True
+    )
+    assert (len(draft.entry.postings), gross) == (0, 0)
+
+
+def test_a_bank_in_another_currency_than_the_invoice_counts_at_the_days_rates(made):
+    item = matches.Item("", 2, 1, "C", "USD", D(100), D(0), D("90.00"), D(100), D("90.00"))
+    bill = made.in_currency("USD", "100.00")
+    item = matches.Item(**{**vars(item), "invoice_id": bill.invoice_id})
+    match = made.match((bill.invoice_id, "100.00"), currency="USD")
+    match.difference.CopyFrom(made.money("-5.00", "EUR"))
+    rates = invoices.Rates("EUR", {"USD": D("0.95")})
+    draft = matches.match_entry(match, [item], rates, bank_known=True)
+    assert made.amounts(draft.entry) == {
+        "1800": D("90.00"), "1200": D("-90.00"), "6855": D("5.00"), "4840": D("-5.00"),
+    }  # fmt: skip
+    assert sum(made.amounts(draft.entry).values()) == 0
+    assert draft.invoice_ids.count(bill.invoice_id) == 1
+
+
+def test_the_chart_has_every_account_that_the_rules_post_to():
+    codes = [account.account_code for account in chart.chart()]
+    assert codes == sorted(set(codes))
+    used = {
+        value for name, value in vars(chart).items() if name.isupper() and isinstance(value, str)
+    }
+    assert used <= set(codes)
+    assert not requests.account_violations(chart.chart()[0])
+
+
+BOOKS = {"organization_name": "Acme", "base_currency_code": "EUR", "last_entry_number": 7}
+
+
+def balance(code: str, amount: str) -> dict[str, object]:
+    account = {one.account_code: one for one in chart.chart()}[code]
+    value = D(amount)
+    return {
+        **BOOKS, "account_code": code, "display_name": account.display_name,
+        "type": account.type, "opening": D(0), "debit": max(value, D(0)),
+        "credit": max(-value, D(0)), "balance": value,
+    }  # fmt: skip
+
+
+def shown(table: reporting_pb2.ReportTable) -> dict[str, list[str]]:
+    return {row.label: list(row.amounts) for row in table.rows}
+
+
+def test_profit_and_loss_shows_income_expenses_and_the_result():
+    rows = [balance("4400", "-1000"), balance("4840", "0"), balance("6300", "400.5")]
+    table = tables.table(1, rows, date(2026, 1, 1), date(2026, 1, 31))
+    assert shown(table) == {
+        "Income": [], "Revenue": ["1000.00"], "Total income": ["1000.00"],
+        "Expenses": [], "Other operating expenses": ["400.50"], "Total expenses": ["400.50"],
+        "Profit": ["599.50"],
+    }  # fmt: skip
+    assert table.last_entry_number == 7
+    assert (table.start_date.month, table.end_date.day) == (1, 31)
+
+
+def test_the_balance_sheet_shows_the_result_as_equity_and_balances():
+    rows = [balance("1800", "600"), balance("2900", "-100"), balance("4400", "-500")]
+    table = shown(tables.table(2, rows, None, TODAY))
+    assert table["Result to date"] == ["500.00"]
+    assert table["Total assets"] == table["Total liabilities and equity"] == ["600.00"]
+
+
+def test_a_ledger_out_of_balance_is_never_shown():
+    with pytest.raises(AssertionError, match="out of balance"):
+        tables.table(2, [balance("1800", "600")], None, TODAY)
+    with pytest.raises(AssertionError, match="differ"):
+        tables.table(3, [balance("1800", "600")], TODAY, TODAY)
+
+
+def test_ageing_shows_what_is_owed_as_positive():
+    ages = dict.fromkeys(tables.AGES, D(0))
+    row = {**BOOKS, "counterparty": "", **ages, "days_1_30": D(-5), "balance": D(-5)}
+    table = tables.table(4, [row], None, TODAY)
+    assert shown(table)["Not named"] == ["0.00", "5.00", "0.00", "0.00", "0.00", "5.00"]
+    nothing = tables.table(5, [{**row, "counterparty": None, "balance": D(0)}], None, TODAY)
+    assert list(shown(nothing)) == ["Total"]
+
+
+def test_files_are_named_by_kind_and_days(made):
+    report = reporting_pb2.Report(kind=1, format=1, start_date=made.day("2026-01-01"))
+    report.end_date.CopyFrom(made.day("2026-03-31"))
+    assert files.filename(report) == "profit-and-loss_2026-01-01_2026-03-31.pdf"
+    report.kind, report.format = 4, 2
+    assert files.filename(report) == "payables-ageing_2026-03-31.xlsx"
+    assert files.ids_in(files.blob_key("a", "b")) == ("a", "b")
+    assert files.ids_in("reports/a") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("currency", "day", "rate", "field"),
+    [
+        ("EUR", "2026-01-01", "1", "currency_code"),
+        ("XXY", "2026-01-01", "1", "currency_code"),
+        ("USD", "2026-06-02", "1", "rate_date"),
+        ("USD", "2026-01-01", "0", "rate"),
+        ("USD", "2026-01-01", "-1", "rate"),
+        ("USD", "2026-01-01", "1e3", "rate"),
+        ("USD", "2026-01-01", "٣", "rate"),
+    ],
+)
+def test_a_wrong_rate_names_its_field(made, currency, day, rate, field):
+    given = reporting_pb2.ExchangeRate(currency_code=currency, rate_date=made.day(day), rate=rate)
+    [(found, _)] = requests.rate_violations(given, "EUR", TODAY)
+    assert found == f"exchange_rate.{field}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_so"),
+    [
+        ("0190f6c4-0000-7000-8000-000000000000", True),
+        ("0190F6C4-0000-7000-8000-000000000000", True),
+        ("0190f6c400007000800000000000000000", False),
+        ("----0190f6c4000070008000000000000000", False),
+        ("", False),
+    ],
+)
+def test_only_plain_uuids_are_ids(text, is_so):
+    assert requests.is_uuid(text) is is_so

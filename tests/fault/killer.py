@@ -1,0 +1,113 @@
+"""Ends processes as crashes do, one after the other, by a schedule that the seed makes."""
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from redis.asyncio import Redis
+
+from libs.embedded import Server
+from libs.run.platform import Platform
+
+# What is done to the stores. To a process: its name, and it is killed; FROZEN and its name.
+REDIS, STORE, CRASHED = "kill -9 of Redis", "kill -9 of the object store", "kill -9 of PostgreSQL"
+STOPPED, EMPTIED = "immediate stop of PostgreSQL", "Redis emptied"
+FROZEN = "12 s without a step: "
+FREEZE_S = 12.0  # longer than a task's lease
+DOWN_S = (0.05, 0.8)
+
+
+def schedule(children: list[str], faults: int, dice: random.Random) -> list[str]:
+    """What is done to whom: every process in turn, by chance, and the stores at set places."""
+    turns = _turns([*children, REDIS, STORE], dice)
+    found = [next(turns) for _ in range(faults)]
+    # Each of these at least once, whatever the length; most of the rest stays kills of processes.
+    special = [STOPPED, EMPTIED]
+    if faults >= 60:
+        special += [CRASHED, STOPPED, FROZEN + dice.choice(_workers(children)), STOPPED]
+    for number, one in enumerate(special, 1):
+        found[number * faults // (len(special) + 1)] = one
+    return found
+
+
+class Killer:
+    """Works through a schedule against a running platform."""
+
+    def __init__(self, platform: Platform, dice: random.Random) -> None:
+        self.done: Counter[str] = Counter()
+        self._platform = platform
+        self._dice = dice
+        self._thaws: set[asyncio.Task[None]] = set()
+
+    async def run(self, faults: list[str], pause_s: float) -> None:
+        """Do one fault after the other, `pause_s` on average between them."""
+        for fault in faults:
+            await asyncio.sleep(self._dice.uniform(0.5, 1.5) * pause_s)
+            if await self._do(fault):
+                self.done[fault] += 1
+
+    async def mend(self) -> None:
+        """Have everything run again."""
+        await asyncio.gather(*self._thaws)
+        servers = self._platform.embedded
+        for server in (servers.postgres, servers.redis, servers.s3):
+            await server.start()
+
+    async def _do(self, fault: str) -> bool:
+        servers = self._platform.embedded
+        if fault in (REDIS, STORE, CRASHED):
+            server = {REDIS: servers.redis, STORE: servers.s3, CRASHED: servers.postgres}[fault]
+            await server.kill()
+            await self._start_later(server)
+            return True
+        if fault == STOPPED:
+            # As `pg_ctl stop -m immediate` does: every session ends in the middle of what it does.
+            assert servers.postgres.pid is not None
+            os.kill(servers.postgres.pid, signal.SIGQUIT)
+            await servers.postgres.stop()  # waits; what was begun cannot be made gentler
+            await self._start_later(servers.postgres)
+            return True
+        if fault == EMPTIED:
+            client: Any = Redis.from_url(servers.env()["REDIS_URL"])
+            await client.flushall()
+            await client.aclose()
+            return True
+        name = fault.removeprefix(FROZEN)
+        child = self._platform.children[name]
+        if child.pid is None:  # it has just ended, and will be started again
+            return False
+        if name != fault:
+            self._freeze(child.pid)
+        else:
+            child.kill()
+        return True
+
+    async def _start_later(self, server: Server) -> None:
+        await asyncio.sleep(self._dice.uniform(*DOWN_S))
+        await server.start()
+
+    def _freeze(self, pid: int) -> None:
+        """Stop a process so long that others take its work over, then let it go on."""
+        os.kill(pid, signal.SIGSTOP)
+
+        async def thaw() -> None:
+            await asyncio.sleep(FREEZE_S)
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:  # it was killed meanwhile
+                return
+
+        self._thaws.add(asyncio.create_task(thaw()))
+
+
+def _turns(targets: list[str], dice: random.Random) -> Iterator[str]:
+    while True:
+        yield from dice.sample(targets, len(targets))
+
+
+def _workers(children: list[str]) -> list[str]:
+    return [name for name in children if name.endswith("-worker")]
