@@ -300,27 +300,31 @@ async def import_statement(books: Books, account_id: str) -> None:
 
 
 def _pay(books: Books) -> list[Line]:
-    """Lines that pay one invoice: plainly, without its number, by halves, or twice."""
+    """Lines that pay one invoice, in one of the ways that people have."""
     known = books.to_pay.pop(0)
-    choice = books.dice.random()
-    gross = known.bill.gross
+    choice, gross, number = books.dice.random(), known.bill.gross, known.bill.number
+    half = (gross / 2).quantize(documents.CENT)
+    if choice < 0.45:
+        return [_line(books, known, gross, f"Invoice {number}")]
     if choice < 0.6:
-        return [_line(books, known, gross, f"Invoice {known.bill.number}")]
-    if choice < 0.8:
         return [_line(books, known, gross, "")]
+    if choice < 0.75:
+        return [_line(books, known, gross, "", named=False)]
+    if choice < 0.82:
+        return [_line(books, known, part, f"Part of {number}") for part in (half, gross - half)]
     if choice < 0.9:
-        half = (gross / 2).quantize(documents.CENT)
-        return [
-            _line(books, known, part, f"Part of {known.bill.number}")
-            for part in (half, gross - half)
-        ]
-    return [_line(books, known, gross, f"{known.bill.number}") for _ in range(2)]  # paid twice
+        return [_line(books, known, half, f"Part of {number}")]
+    if choice < 0.95:
+        less = (gross * Decimal("0.98")).quantize(documents.CENT)
+        return [_line(books, known, less, f"{number} less 2 %")]
+    return [_line(books, known, gross, number) for _ in range(2)]  # paid twice
 
 
-def _line(books: Books, known: Known, amount: Decimal, text: str) -> Line:
+def _line(books: Books, known: Known, amount: Decimal, text: str, *, named: bool = True) -> Line:
     bill = known.bill
     sign = -1 if bill.direction == PAYABLE else 1
-    line = _bare_line(books, bill.party[0], bill.party[2], text, sign * amount)
+    name, iban = (bill.party[0], bill.party[2]) if named else ("", "")
+    line = _bare_line(books, name, iban, text, sign * amount)
     books.paid_by[line.token] = known
     return line
 
