@@ -234,7 +234,7 @@ async def test_a_server_that_cannot_start_shows_its_log_and_the_others_stop(fold
         await embedded.start()
     assert embedded.redis.pid is None
     await embedded.erase()
-    assert not folder.exists()  # noqa: ASYNC240
+    assert not folder.exists()
 
 
 async def test_a_port_taken_meanwhile_is_left_to_its_new_owner(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Webhooks, mail addresses, and what was sent to them."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 from dataclasses import dataclass
 

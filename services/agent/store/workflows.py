@@ -1,6 +1,6 @@
 """Jobs, what their steps found, and what models were asked."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 import json
 from collections.abc import Mapping

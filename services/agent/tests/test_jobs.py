@@ -131,7 +131,7 @@ async def test_what_says_nothing_ends_as_a_failure_that_everybody_sees(acme):
 
 async def test_a_cancelled_job_stops_before_its_next_step_and_can_be_run_again(acme):
     uploaded = await acme.upload_example("07-*.pdf")
-    await eventually(lambda: acme.job(uploaded.job_id), lambda job: job and job.state == RUNNING)
+    await eventually(lambda: acme.job(uploaded.job_id), lambda job: bool(job) and bool(job.steps))
     request = agent_pb2.CancelJobRequest(job_id=uploaded.job_id)
     assert (await acme.agent.CancelJob(request)).state == CANCELLED
     invoice = await eventually(

@@ -154,7 +154,7 @@ async def list_entries(
           order by number desc limit ${len(args) + 1}
         )
         order by e.number desc, p.line
-        """,  # noqa: S608
+        """,
         *args, limit,
     )  # fmt: skip
     return _entries(rows)

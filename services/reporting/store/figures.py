@@ -44,7 +44,7 @@ async def list_balances(db: Database, organization_id: str, start: date, end: da
           from postings where posting_date <= $2 group by account_code
         ) s on s.account_code = a.account_code
         order by a.account_code collate "C"
-        """,  # noqa: S608
+        """,
         start, end,
     )  # fmt: skip
     return _opened(rows)
@@ -82,7 +82,7 @@ async def list_ages(
           group by 1
         ) s on (not_due, days_1_30, days_31_60, days_61_90, days_over_90) <> (0, 0, 0, 0, 0)
         order by lower(s.counterparty), s.counterparty
-        """,  # noqa: S608
+        """,
         account_code, end,
     )  # fmt: skip
     return _opened(rows)

@@ -26,7 +26,7 @@ async def upsert_rejection(
         on conflict (organization_id, source_type, source_id) do update
         set source_version = $4, reason = $5, message = $6, event = $7
         returning sequence, {_REJECTION}, (select reason from before) as reason_before
-        """,  # noqa: S608
+        """,
         event.organization_id, rejection.source_type, rejection.source_id, event.aggregate_version,
         rejection.reason, rejection.message, event.SerializeToString(),
     )  # fmt: skip
@@ -76,7 +76,7 @@ async def list_rejections(db: Database, organization_id: str, limit: int) -> lis
     """What waits, newest first."""
     rows = await db.read(
         organization_id,
-        f"select {_REJECTION} from posting_rejections order by sequence desc limit $1",  # noqa: S608
+        f"select {_REJECTION} from posting_rejections order by sequence desc limit $1",
         limit,
     )
     return [to_message(row, PostingRejection) for row in rows]

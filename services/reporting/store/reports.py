@@ -25,7 +25,7 @@ async def insert_report(
         insert into reports
           (organization_id, report_id, state, kind, format, start_date, end_date, filename)
         values ($1, $2, $3, $4, $5, $6, $7, $8) returning {_REPORT}
-        """,  # noqa: S608
+        """,
         organization_id, report.report_id, reporting_pb2.REPORT_STATE_GENERATING, report.kind,
         report.format, start_date, end_date, report.filename,
     )  # fmt: skip
@@ -36,7 +36,7 @@ async def get_report(db: Database, organization_id: str, report_id: str) -> Repo
     """One report. Raises ReportNotFound."""
     rows = await db.read(
         organization_id,
-        f"select {_REPORT} from reports where report_id = $1",  # noqa: S608
+        f"select {_REPORT} from reports where report_id = $1",
         report_id,
     )
     if not rows:
@@ -53,7 +53,7 @@ async def list_reports(
         f"""
         select {_REPORT} from reports where $1::uuid is null or report_id < $1
         order by report_id desc limit $2
-        """,  # noqa: S608
+        """,
         before, limit,
     )  # fmt: skip
     return [to_message(row, Report) for row in rows]
@@ -67,7 +67,7 @@ async def end_report(
         f"""
         update reports set state = $2, size_bytes = $3, failure = $4, version = version + 1
         where report_id = $1 and state = $5 returning {_REPORT}, version
-        """,  # noqa: S608
+        """,
         report_id, state, size_bytes, failure.SerializeToString() if failure else None,
         reporting_pb2.REPORT_STATE_GENERATING,
     )  # fmt: skip
