@@ -72,7 +72,7 @@ def configuration(app: App, settings: Settings) -> uvicorn.Config:
         interface="asgi3",
         loop="none",
         log_config=None,
-        log_level="critical",  # the application tells of its own failures
+        log_level="error",  # of requests the application tells itself
         access_log=False,
         proxy_headers=False,
         server_header=False,

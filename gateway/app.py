@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import grpc
 from auditron.auth.v1 import auth_pb2, auth_pb2_grpc
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -26,7 +27,15 @@ from gateway.routes import Route, Router, contracts, not_allowed, routes_of
 from gateway.settings import Rate, Settings
 from gateway.streams import Sink, Sse, Streams, WebSocket, download, messages
 from libs import telemetry
-from libs.rpc import Caller, Channels, RpcSettings, TokenVerifier, Unauthenticated, auth_clients
+from libs.rpc import (
+    Caller,
+    Channels,
+    RpcSettings,
+    TokenVerifier,
+    Unauthenticated,
+    auth_clients,
+    reason_of,
+)
 from libs.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -103,8 +112,8 @@ class App:
         self._identity = Identity(verifier, self._exchange_key)
         self._limits = Limits(redis)
         self._cache = cache.Cache(redis, settings.cache_s)
-        self._live = Live(redis, settings.live_connections_max)
-        self._streams = Streams(self._identity)
+        self._live = Live(redis)
+        self._streams = Streams(self._identity, settings.stream_connections_max)
         self._backends = Backends(self._rpc_settings, self._router.routes)
         self._pages = Pages(self._router.routes, self._backends)
         self._listening = asyncio.create_task(self._live.run())
@@ -118,15 +127,21 @@ class App:
     async def close(self) -> None:
         """Let go of every connection."""
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait((self._listening,))
+            while not self._listening.done():  # redis-py may swallow it while it connects
+                self._listening.cancel()
+                await asyncio.wait((self._listening,), timeout=0.1)
             await self._backends.close()
             await self._channels.close()
             await self._redis.aclose()
 
     async def _live_through(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
-        await self.start()
+        try:
+            await self.start()
+        except (ValueError, OSError) as error:  # what an operator has set wrongly
+            log.critical("cannot start", extra={"error": str(error)})
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
         await self.close()
@@ -197,8 +212,8 @@ class App:
         elif route.is_cacheable and who:
             await self._answer_by_cache(exchange, route, who, request, metadata)
         else:
-            exchange.cache_control = PUBLIC_CACHE.get(route.template, b"no-store")
             found = await method(request, timeout=UNARY_S, metadata=metadata)
+            exchange.cache_control = PUBLIC_CACHE.get(route.template, exchange.cache_control)
             await exchange.answer(200, to_json(found))
 
     async def _request(
@@ -250,8 +265,7 @@ class App:
     async def _watch(self, exchange: Exchange, sink: Sink, token: str) -> None:
         exchange.route = EVENTS
         query, token = _without_token(exchange, token)
-        who = await self._identify(exchange, token)
-        await self._limit_organization(exchange, who)
+        who = await self._admit_person(exchange, token)
         given = dict(query)
         if wrong := [(name, "no such parameter") for name in given.keys() - _WATCH_PARAMETERS]:
             raise invalid(wrong)
@@ -266,21 +280,18 @@ class App:
             rate = self.settings.public_read_rate if reads else self.settings.public_write_rate
             await self._limit_address(exchange, "r" if reads else "w", rate)
             return None
-        who = await self._identify(exchange, token)
-        await self._limit_organization(exchange, who)
-        return who
+        return await self._admit_person(exchange, token)
 
-    async def _identify(self, exchange: Exchange, token: str) -> Caller:
+    async def _admit_person(self, exchange: Exchange, token: str) -> Caller:
         try:
-            return await self._identity.caller(exchange, token)
+            who = exchange.who = await self._identity.caller(exchange, token)
         except Unauthenticated:
             # Guessing is not free either.
             await self._limit_address(exchange, "w", self.settings.public_write_rate)
             raise
-
-    async def _limit_organization(self, exchange: Exchange, who: Caller) -> None:
         key = f"limit:o:{who.organization_id or who.user_id}"
         await self._limit(exchange, key, self.settings.organization_rate)
+        return who
 
     async def _limit_address(self, exchange: Exchange, kind: str, rate: Rate) -> None:
         await self._limit(exchange, f"limit:{kind}:{address_key(exchange.client_ip)}", rate)
@@ -299,8 +310,8 @@ class App:
         request = auth_pb2.ExchangeApiKeyRequest(api_key=key)
         try:
             found = await self._auth.ExchangeApiKey(request)
-        except Exception as error:
-            if of_error(error).reason == ApiKeyInvalid.reason:
+        except grpc.aio.AioRpcError as error:
+            if reason_of(error) == ApiKeyInvalid.reason:
                 raise ApiKeyInvalid("The key is not valid.") from None
             raise
         return found.access_token, found.access_expire_time.seconds
@@ -337,17 +348,11 @@ class App:
         HTTP_SECONDS.labels(method, route).observe(seconds)
         level = logging.INFO if status >= 500 else logging.DEBUG
         if log.isEnabledFor(level):
-            log.log(
-                level,
-                "request",
-                extra={
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": round(seconds * 1_000, 3),
-                    "client_ip": exchange.client_ip,
-                },
-            )
+            who = exchange.who or Caller()
+            fields = {"method": method, "route": route, "status": status}
+            fields |= {"duration_ms": round(seconds * 1_000, 3), "client_ip": exchange.client_ip}
+            with telemetry.bind(organization_id=who.organization_id, user_id=who.user_id):
+                log.log(level, "request", extra=fields)
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

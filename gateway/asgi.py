@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from gateway.problems import CONTENT_TYPE, Problem
 from gateway.settings import Network, Settings
+from libs.rpc import Caller
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -53,6 +54,7 @@ class Exchange:
         "route",
         "started",
         "status",
+        "who",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
@@ -73,6 +75,7 @@ class Exchange:
         self.limits: list[Header] = []  # what the last limit that was asked says
         self.cache_control = b"no-store"
         self.route = ""  # its template, for metrics
+        self.who: Caller | None = None
         self.started = False
         self.status = 0
 

@@ -46,7 +46,7 @@ Metadata = list[tuple[str, str]]
 
 
 class Backends:
-    """One channel to each service whose address is set."""
+    """One channel to each service whose address is set. Raises UnsafeTransport, OSError."""
 
     def __init__(self, settings: RpcSettings, routes: Iterable[Route]) -> None:
         by_service: dict[str, list[Route]] = {}
@@ -57,6 +57,8 @@ class Backends:
             for name, found in by_service.items()
             if settings.addresses.get(name)
         }
+        for backend in self._backends.values():
+            backend.open()  # wrong credentials stop the start, not the first request
         for name in by_service.keys() - self._backends.keys():
             log.warning("service without address", extra={"variable": f"{name.upper()}_ADDRESS"})
 
@@ -89,7 +91,7 @@ class _Backend:
         self._closing: set[asyncio.Task[None]] = set()
 
     def method(self, route: Route) -> Any:
-        channel = self._open()
+        channel = self.open()
         found = self._methods.get(route.rpc)
         if found is None:
             method = route.method
@@ -106,13 +108,13 @@ class _Backend:
 
     async def serves(self) -> bool:
         try:
-            stub = health_pb2_grpc.HealthStub(self._open())
+            stub = health_pb2_grpc.HealthStub(self.open())
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_S)
         except (grpc.aio.AioRpcError, OSError, UnsafeTransport):
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    def _open(self) -> grpc.aio.Channel:
+    def open(self) -> grpc.aio.Channel:
         """Return the channel, made anew when its certificate was replaced."""
         tls = self._settings.tls
         if self._channel is not None and (tls is None or time.monotonic() < self._look_from):

@@ -14,7 +14,6 @@ from auditron.event.v1.event_pb2 import Event
 from auditron.options.v1 import options_pb2
 from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
-from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -34,7 +33,6 @@ BEGINNING = "0-0"
 _INTERNAL = ("partition", "position", "traceparent")  # of the envelope, told to nobody
 
 _ID = re.compile(r"\d{1,18}-\d{1,10}", re.ASCII)
-_WATCHERS = Gauge("auditron_live_watchers", "Connections that get live events.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,8 @@ class _Feed:
 class Live:
     """Reads the streams of the organizations that are watched here, once for all who watch."""
 
-    def __init__(self, redis: Redis, watchers_max: int) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis
-        self._watchers_max = watchers_max  # of one organization
         self._feeds: dict[str, _Feed] = {}
 
     async def run(self) -> None:
@@ -100,7 +97,7 @@ class Live:
         """Give the organization's events that the caller may see, after `last_id` or from now on.
 
         First a Beat with the id that this begins after. Where events may have been missed, an item
-        `resync`: read again what you show. Raises Problem: too many watchers, a wrong id.
+        `resync`: read again what you show. Raises Problem: a wrong id, Redis is down.
         """
         if last_id and not _ID.fullmatch(last_id):
             raise Problem(400, "EVENT_ID_INVALID", "Last-Event-ID is not an id of ours.")
@@ -130,15 +127,10 @@ class Live:
         feed = self._feeds.get(organization_id)
         if feed is None:
             feed = self._feeds[organization_id] = _Feed(organization_id)
-        if feed.watchers >= self._watchers_max:
-            detail = f"At most {self._watchers_max} connections of an organization get events here."
-            raise Problem(429, "TOO_MANY_WATCHERS", detail, retry_after_s=10)
         feed.watchers += 1
-        _WATCHERS.inc()
         try:
             yield feed
         finally:
-            _WATCHERS.dec()
             feed.watchers -= 1
             if not feed.watchers:
                 self._feeds.pop(organization_id, None)

@@ -14,6 +14,7 @@ LINE_BYTES_MAX = 8_000  # of one header
 HEADERS_MAX = 100
 # What lies around the pieces of a chunked body, and behind it: a few bytes a piece, no more.
 FRAME_BYTES_MAX = 16
+AROUND_BYTES_MAX = 512 * 1024  # more than comes at once, which may begin with requests before
 LEFT_BYTES_MAX = 32 * 1024 * 1024  # read and thrown away of a body that was answered early
 LEFT_S = 15.0
 STUCK_MS = 30_000  # after which an answer that the client does not take is given up
@@ -30,8 +31,9 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = False
         self._head_bytes = 0
-        self._body_bytes = 0  # of the request under way, as the application gets them
-        self._wire_bytes = 0  # of the same, as they came
+        self._body_bytes = 0  # of the request under way
+        self._around_bytes = 0  # what came with them and is no body
+        self._piece_bytes = 0  # of any body in what came last, which may hold two requests
         self._timer: asyncio.TimerHandle | None = None
         if len(self.connections) > self.connections_max:
             transport.abort()
@@ -50,14 +52,17 @@ class Protocol(HttpToolsProtocol):
         """Take what came, if it is not too much."""
         if self.transport.is_closing():
             return
+        self._piece_bytes = 0
+        was_in_head = self._in_head
         super().data_received(data)
         if self._in_head:
-            self._head_bytes += len(data)
+            # What a head began in may hold other requests before it.
+            self._head_bytes += len(data) if was_in_head else 0
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
         elif self._in_body:
-            self._wire_bytes += len(data)
-            if self._wire_bytes > HEAD_BYTES_MAX * 8 + self._body_bytes * FRAME_BYTES_MAX:
+            self._around_bytes += len(data) - self._piece_bytes
+            if self._around_bytes > AROUND_BYTES_MAX + self._body_bytes * FRAME_BYTES_MAX:
                 self.transport.abort()
         if not self._in_body and self._is_untimed():
             self._time(HEAD_S)  # a head that is not whole, or nothing but line ends
@@ -66,7 +71,7 @@ class Protocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
-        self._body_bytes = self._wire_bytes = 0
+        self._body_bytes = self._around_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; those that follow a body count for nothing."""
@@ -91,6 +96,7 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         self._body_bytes += len(body)
+        self._piece_bytes += len(body)
         if self.cycle is None or self.transport.is_closing():
             return
         if self.cycle.response_complete and self._body_bytes > LEFT_BYTES_MAX:
@@ -102,8 +108,14 @@ class Protocol(HttpToolsProtocol):
         """End the request."""
         self._in_body = False
         self._stop_timer()
-        if self.cycle is not None and not self.transport.is_closing():
-            super().on_message_complete()
+        if self.cycle is None or self.transport.is_closing():
+            return
+        super().on_message_complete()
+        if self.cycle.response_complete:  # the rest of a body that was answered early
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """End the answer; a body that is still coming gets some time to end."""
@@ -128,10 +140,11 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, unless it has begun to, and close."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            if self.cycle is not None:
-                self.cycle.disconnected = True  # it is not to answer any more
-                self.cycle.message_event.set()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started:
+            cycle.disconnected = True  # it is not to answer any more
+            cycle.message_event.set()
+        if cycle is None or cycle.response_complete or (cycle.disconnected and not self.pipeline):
             body = problem.to_json("")
             head = b"content-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(

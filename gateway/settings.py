@@ -42,7 +42,7 @@ class Settings:
     # At a time, in this process.
     requests_max: int = 2_000
     connections_max: int = 20_000
-    live_connections_max: int = 500  # of one organization
+    stream_connections_max: int = 500  # of one organization
     cache_s: int = 60
     cors_origins: frozenset[str] = frozenset()
     # Only what comes from these is believed about the client's address.
@@ -69,7 +69,7 @@ class Settings:
             public_write_rate=Rate.parse(read("PUBLIC_WRITE_RATE", "10/50")),
             requests_max=int(read("REQUESTS_MAX", "2000")),
             connections_max=int(read("CONNECTIONS_MAX", "20000")),
-            live_connections_max=int(read("LIVE_CONNECTIONS_MAX", "500")),
+            stream_connections_max=int(read("STREAM_CONNECTIONS_MAX", "500")),
             cache_s=int(read("CACHE_S", "60")),
             cors_origins=frozenset(_items(read("CORS_ORIGINS", ""))),
             trusted_proxies=tuple(map(ipaddress.ip_network, _items(read("TRUSTED_PROXIES", "")))),

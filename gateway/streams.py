@@ -3,12 +3,14 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 import orjson
+from prometheus_client import Gauge
 
 from gateway.asgi import Disconnected, Exchange, Header, Send
 from gateway.encoding import to_json
@@ -21,6 +23,7 @@ BEAT_S = 15.0  # so often a stream says that it lives, and the token is looked a
 PATIENCE_S = 1.0  # for a stream's first message or failure before the answer begins
 SEND_S = 30.0  # a reader that is stuck for so long is given up
 
+_STREAMS = Gauge("auditron_gateway_streams", "Streams of messages and events that are open.")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,500}")
 _DOWNLOAD_HEADERS: Sequence[Header] = (
     # Whatever is in the file, it must not run as a page of ours.
@@ -202,14 +205,22 @@ async def messages(call_again: Callable[[], Any], name: str) -> AsyncGenerator[I
 class Streams:
     """Keeps streams going until they end, the client goes, the token ends, or we do."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, connections_max: int) -> None:
         self._identity = identity
+        self._connections_max = connections_max  # of one organization
+        self._connections: Counter[str] = Counter()
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(
         self, exchange: Exchange, sink: Sink, items: AsyncGenerator[Item | Beat], who: Caller | None
     ) -> None:
         """Send every item. What fails before the answer has begun is raised."""
+        organization_id = who.organization_id if who else ""
+        if self._connections[organization_id] >= self._connections_max:
+            detail = f"An organization has at most {self._connections_max} streams here."
+            raise Problem(429, "TOO_MANY_STREAMS", detail, retry_after_s=10)
+        self._connections[organization_id] += 1
+        _STREAMS.inc()
         gone = asyncio.ensure_future(exchange.gone())
         coming = _Coming(items)
         try:
@@ -226,6 +237,9 @@ class Streams:
         except Disconnected:
             pass
         finally:
+            _STREAMS.dec()
+            self._connections[organization_id] -= 1
+            self._connections += Counter()  # forgets who has none
             gone.cancel()
             await coming.close()
 

@@ -115,7 +115,7 @@ async def redis(own_redis: KillableRedis) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def told(redis: Redis) -> AsyncIterator[Live]:
-    found = Live(redis, 3)
+    found = Live(redis)
     listening = asyncio.create_task(found.run())
     await heard(redis)
     yield found
@@ -245,21 +245,6 @@ async def test_who_reads_too_slowly_is_told_that_some_is_lost(told: Live, redis:
         assert await items.next() == Item(last, "resync", b"{}")
 
 
-async def test_so_many_of_an_organization_may_watch(told: Live):
-    organization_id = uuid7()
-    watchers = [told.watch(reader(organization_id), ANY, "") for _ in range(3)]
-    for items in watchers:
-        assert await anext(items) == Beat("0-0")
-    with pytest.raises(Problem) as caught:
-        await anext(told.watch(reader(organization_id), ANY, ""))
-    assert (caught.value.status, caught.value.reason) == (429, "TOO_MANY_WATCHERS")
-    await watchers[0].aclose()
-    async with watching(told, reader(organization_id)):
-        pass
-    for items in watchers:
-        await items.aclose()
-
-
 async def test_rubbish_in_a_stream_is_passed_over(told: Live, redis: Redis):
     organization_id = uuid7()
     async with watching(told, reader(organization_id)) as items:
@@ -385,11 +370,21 @@ async def test_wrong_questions_are_refused(world: World, person: Person):
 
 async def test_too_many_connections_of_an_organization_are_refused(world: World, person: Person):
     async with (
-        running_gateway(world.env, live_connections_max=1) as (_, url),
+        running_gateway(world.env, stream_connections_max=1) as (_, url),
         httpx.AsyncClient(base_url=url) as http,
         http.stream("GET", "/v1/events", headers=person.headers) as answer,
     ):
         await Events(answer).next()
         refused = await http.get("/v1/events", headers=person.headers)
-        assert (refused.status_code, reason_in(refused)) == (429, "TOO_MANY_WATCHERS")
+        assert (refused.status_code, reason_in(refused)) == (429, "TOO_MANY_STREAMS")
         assert refused.headers["retry-after"]
+        other = await world.sign_up()
+        async with http.stream("GET", "/v1/events", headers=other.headers) as allowed:
+            assert allowed.status_code == 200
+        await answer.aclose()
+
+        async def again() -> int:
+            async with http.stream("GET", "/v1/events", headers=person.headers) as found:
+                return found.status_code
+
+        await eventually(again, lambda status: status == 200)

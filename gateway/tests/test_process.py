@@ -82,6 +82,34 @@ async def test_what_has_begun_is_finished_after_sigterm(world: World, person: Pe
         assert b'"level":"ERROR"' not in logged
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"AUTH_ADDRESS": ""}, b"AUTH_ADDRESS is not set"),
+        ({"INVOICE_ADDRESS": "10.0.0.1:50051"}, b"plain text to 10.0.0.1:50051"),
+        ({"RPC_TLS_CERT": "/nowhere"}, b"RPC_TLS_CERT, RPC_TLS_KEY and RPC_TLS_CA belong together"),
+        ({"REDIS_URL": ""}, b"not set: REDIS_URL"),
+        ({"GATEWAY_LISTEN": "TAKEN"}, b"address already in use"),
+    ],
+)
+async def test_what_stops_the_start_is_said(world: World, settings: dict[str, str], says: bytes):
+    env = (
+        os.environ | world.env | {"PYTHONPATH": str(ROOT), "GATEWAY_METRICS_LISTEN": "127.0.0.1:0"}
+    )
+    env |= {"GATEWAY_LISTEN": f"127.0.0.1:{free_port()}"} | settings
+    env["GATEWAY_LISTEN"] = env["GATEWAY_LISTEN"].replace("TAKEN", f"127.0.0.1:{world.port}")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        _, logged = await asyncio.wait_for(running.communicate(), 20)
+    finally:
+        if running.returncode is None:
+            running.kill()
+    assert running.returncode != 0
+    assert says in logged, logged[-2_000:]
+
+
 async def test_logs_hold_no_tokens_and_metrics_are_served(world: World, person: Person):
     token = person.tokens["access_token"]
     async with (

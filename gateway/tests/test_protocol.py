@@ -218,6 +218,30 @@ async def test_requests_behind_one_another_are_answered_in_order(wire: Wire):
     assert [(await wire.answer())[0] for _ in range(21)] == [200] * 20 + [404]
 
 
+async def test_long_bodies_behind_one_another_are_no_attack(wire: Wire):
+    body = b" " * 400_000
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    for _ in range(10):
+        await wire.send((head + body) * 2)
+        assert [(await wire.answer())[0] for _ in range(2)] == [404, 404]
+
+
+async def test_a_head_that_begins_behind_a_body_is_waited_for(wire: Wire):
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+    await wire.send(head + b" " * 200_000 + GET)
+    assert (await wire.answer())[0] == 404
+    await wire.send(b"\r\n")
+    assert (await wire.answer())[0] == 200
+
+
+async def test_what_is_no_http_behind_a_request_ends_the_connection(wire: Wire):
+    await wire.send(GET + b"\r\n")
+    assert (await wire.answer())[0] == 200
+    await wire.send(b"NONSENSE\r\n\r\n")
+    assert (await wire.answer())[0] == 400
+    assert await wire.closed()
+
+
 async def test_a_request_in_a_body_is_no_request(world: World, wire: Wire):
     inner = GET + b"\r\n"
     head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inner)

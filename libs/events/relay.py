@@ -12,14 +12,21 @@ from auditron.event.v1.event_pb2 import Event
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from libs.pg import Database, DatabaseUnavailable
+from libs.pg import CommitUncertain, Database, DatabaseUnavailable
 
 from .ending import end
 from .log import page
 
 log = logging.getLogger(__name__)
 
-_DOWN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailable)
+_DOWN = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server said good-bye while no query was running
+    DatabaseUnavailable,
+    CommitUncertain,
+)
 _STANDBY_S = 0.5  # how often a relay in reserve asks whether it must take over
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.005, 0.5
 _DOZE_S = 0.04  # a longer pause with nothing to do, and the relay wants to be woken
@@ -102,11 +109,11 @@ class Relay:
                 await asyncio.sleep(_STANDBY_S)
             await con.execute(_BEGIN_GENERATION)
             await con.add_listener(f"{self._schema}.events", lambda *_: self._woken.set())
-            publishing = asyncio.create_task(self._publish())
+            parts = [asyncio.create_task(part) for part in (self._position(con), self._publish())]
             try:
-                await self._position(con)
+                await asyncio.gather(*parts)  # neither ends but by a failure
             finally:
-                await end(publishing)
+                await end(*parts)
         finally:
             con.terminate()
 

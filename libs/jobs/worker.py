@@ -25,6 +25,12 @@ TaskHandler = Callable[[Task], Awaitable[None]]
 FailedCallback = Callable[[Task, Exception], Awaitable[None]]
 
 _DATABASE_LOST = (DatabaseUnavailable, CommitUncertain)
+_CONNECTION_LOST = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server said good-bye while no query was running
+)
 _GROUP = "workers"  # its consumers share a name: whose hands a task is in stands in PostgreSQL
 _CARRIED_MAX = 256  # ids that wait in the stream
 _FULL_PAUSE_S = 0.01
@@ -95,7 +101,7 @@ class Worker:
     async def _listen(self) -> None:
         """Be woken when a task is enqueued."""
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*_CONNECTION_LOST):
                 await self._listen_once()
             await asyncio.sleep(_RETRY_S)
 

@@ -25,7 +25,7 @@ from libs.rpc.identity import (
 )
 from libs.rpc.keys import JwkSet
 from libs.rpc.pages import decode_token, encode_token, filter_hash, page_size
-from libs.rpc.server import Server, serve
+from libs.rpc.server import Server, joined, serve
 from libs.rpc.service_tokens import ServiceTokens
 from libs.rpc.settings import RpcSettings, TlsFiles
 
@@ -55,6 +55,7 @@ __all__ = [
     "decode_token",
     "encode_token",
     "filter_hash",
+    "joined",
     "page_size",
     "reason_of",
     "remaining_s",

@@ -196,6 +196,9 @@ async def _messages(
     async for data in incoming:
         _rearm(idle)
         yield _parse(method, data)
+    # When the caller is gone the stream just ends, and the cancellation comes with the next wait:
+    # without one here, half a file would be taken for the whole.
+    await asyncio.sleep(0)
 
 
 def _rearm(idle: asyncio.Timeout) -> None:

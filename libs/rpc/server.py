@@ -1,7 +1,8 @@
 """Serves contracts over gRPC, with health and reflection, until it is drained."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -55,6 +56,13 @@ class Server:
     async def wait(self) -> None:
         """Return when the server has stopped."""
         await self._server.wait_for_termination()
+
+
+def joined(parts: Iterable[object]) -> SimpleNamespace:
+    """Return one servicer of several objects, each of which answers some of a contract's RPCs."""
+    return SimpleNamespace(
+        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
+    )
 
 
 async def serve(

@@ -1,16 +1,13 @@
 """What auth does outside a request: rotates keys, keeps Redis told of ended sessions, sweeps."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from redis.exceptions import RedisError
-
-from libs.blobs import Blobs, BlobsUnavailable
-from libs.pg import Database, DatabaseUnavailable
+from libs.blobs import Blobs
+from libs.pg import Database
 from libs.rpc.sessions import READY, REVOKED
-from libs.run.runtime import Runtime
+from libs.run.loops import every
+from libs.run.runtime import Loop, Runtime
 
 from . import rules, signing, store
 from .settings import Settings
@@ -21,6 +18,8 @@ KEYS_EVERY_S = 60.0
 REVOCATIONS_EVERY_S = 2.0
 SWEEP_EVERY_S = 3_600.0
 UNNAMED_FOR = timedelta(hours=1)
+# Redis may come back with what it knew long ago: that it knows all has to be said again and again.
+READY_S = 10
 
 
 async def ensure_key(db: Database, settings: Settings) -> None:
@@ -44,7 +43,7 @@ async def tell_revocations(runtime: Runtime, settings: Settings) -> None:
     async with runtime.redis.pipeline(transaction=True) as pipe:
         for session_id in ended:
             pipe.set(REVOKED + session_id, 1, ex=life_s, nx=True)
-        pipe.set(READY, 1)
+        pipe.set(READY, 1, ex=READY_S)
         await pipe.execute()
 
 
@@ -60,29 +59,10 @@ async def sweep_pictures(db: Database, blobs: Blobs) -> None:
             await blobs.delete(blob.key)
 
 
-def loops(runtime: Runtime, settings: Settings) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
+def loops(runtime: Runtime, settings: Settings) -> list[Loop]:
     """The work of the worker role."""
     return [
         every(KEYS_EVERY_S, lambda: ensure_key(runtime.db, settings)),
         every(REVOCATIONS_EVERY_S, lambda: tell_revocations(runtime, settings)),
         every(SWEEP_EVERY_S, lambda: sweep_pictures(runtime.db, runtime.blobs)),
     ]
-
-
-def every(
-    pause_s: float, work: Callable[[], Awaitable[None]]
-) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """Do the work again and again until told to stop; a store that is down is outlived."""
-
-    async def run(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await work()
-            except (DatabaseUnavailable, RedisError, BlobsUnavailable, OSError) as error:
-                log.warning("repeated later", extra={"error": repr(error)})
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
-
-    return run

@@ -1,10 +1,8 @@
 """What invoice does outside a request: follows plans and payments, sweeps the object store."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from auditron.billing.v1.billing_events_pb2 import EntitlementsChanged
 from auditron.event.v1.event_pb2 import Event
@@ -13,9 +11,11 @@ from auditron.recon.v1.recon_events_pb2 import MatchConfirmed, MatchUndone
 from auditron.recon.v1.recon_pb2 import Match
 from google.protobuf.message import Message
 
-from libs.blobs import Blobs, BlobsUnavailable
+from libs.blobs import Blobs
 from libs.events import EventHandler
-from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx
+from libs.pg import Database, Tx
+from libs.run.loops import every
+from libs.run.runtime import Loop
 
 from . import documents, rules, store
 
@@ -92,18 +92,6 @@ async def _delete_unnamed(db: Database, blobs: Blobs, keys: list[tuple[str, str]
         log.info("unnamed document deleted", extra={"document_id": document_id})
 
 
-def sweeping(db: Database, blobs: Blobs) -> Callable[[asyncio.Event], Awaitable[Any]]:
-    """Return the loop that sweeps until it is told to stop; a store that is down is outlived."""
-
-    async def run(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await sweep_documents(db, blobs, datetime.now(UTC))
-            except (DatabaseUnavailable, CommitUncertain, BlobsUnavailable) as error:
-                log.warning("swept later", extra={"error": repr(error)})
-            try:
-                await asyncio.wait_for(stop.wait(), SWEEP_EVERY_S)
-            except TimeoutError:
-                continue
-
-    return run
+def sweeping(db: Database, blobs: Blobs) -> Loop:
+    """Return the loop that sweeps every hour."""
+    return every(SWEEP_EVERY_S, lambda: sweep_documents(db, blobs, datetime.now(UTC)))

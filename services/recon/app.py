@@ -36,6 +36,6 @@ async def assemble(runtime: Runtime) -> Service:
         handlers=jobs.HANDLERS,
         tasks={kind: part.run for kind, part in parts.items()},
         on_failed=on_failed,
-        loops=[jobs.sweeping(runtime.db, runtime.blobs)],
+        loops=[jobs.sweeper(runtime.db, runtime.blobs)],
         worker_sandboxes=[readers, matchers],
     )

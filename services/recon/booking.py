@@ -16,7 +16,7 @@ from .matching import Invoice
 
 ACTOR = "service:recon"
 RECONCILE = "reconcile"
-PAUSE = timedelta(seconds=0.5)
+PAUSE = timedelta(seconds=0.25)
 FACTS = {
     recon_pb2.MATCH_STATE_PROPOSED: recon_events_pb2.MatchProposed,
     recon_pb2.MATCH_STATE_CONFIRMED: recon_events_pb2.MatchConfirmed,
@@ -119,7 +119,7 @@ async def request_reconciliation(
 
 
 async def enqueue_reconciliation(
-    tx: Tx, organization_id: str, reconciliation_id: str, actor: str, pause: timedelta = PAUSE
+    tx: Tx, organization_id: str, reconciliation_id: str, actor: str, pause: timedelta | None = None
 ) -> None:
     """Have a run begin after a pause in which more may come together."""
     payload = recon_pb2.GetReconciliationRequest(reconciliation_id=reconciliation_id)
@@ -128,7 +128,7 @@ async def enqueue_reconciliation(
         RECONCILE,
         payload,
         organization_id=organization_id,
-        run_time=datetime.now(UTC) + pause,
+        run_time=datetime.now(UTC) + (pause or PAUSE),
         actor=actor,
     )
 

@@ -21,7 +21,7 @@ CONNECTIONS = 32
 SECONDS = float(os.environ.get("LOAD_SECONDS", "8"))
 RUNS = int(os.environ.get("LOAD_RUNS", "3"))
 INVOICES = int(os.environ.get("LOAD_INVOICES", "10000"))
-OPEN_RATES = {"get": 800, "list of 50": 150, "create": 150, "upload of 100 kB": 60}
+OPEN_RATES = {"get": 800, "list of 50": 150, "create": 150, "upload of 100 kB": 25}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from libs.pg import Database
+from libs.rpc import joined
 
 from ..settings import Settings
 from .deliveries import DeliveriesApi
@@ -15,6 +16,4 @@ __all__ = ["servicer"]
 def servicer(db: Database, settings: Settings) -> SimpleNamespace:
     """Every RPC of the contract, by its name."""
     parts = [WorkflowsApi(db), WebhooksApi(db, settings), DeliveriesApi(db)]
-    return SimpleNamespace(
-        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
-    )
+    return joined(parts)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from libs.rpc import joined
 from libs.run.runtime import Runtime
 from libs.sandbox import Sandbox
 
@@ -31,6 +32,4 @@ def servicer(runtime: Runtime, settings: Settings, pictures: Sandbox) -> SimpleN
         MembersApi(db, settings, tokens, passwords, revocation),
         ApiKeysApi(db, settings, tokens, revocation),
     ]
-    return SimpleNamespace(
-        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
-    )
+    return joined(parts)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from libs.rpc import joined
 from libs.run.runtime import Runtime
 from libs.sandbox import Sandbox
 
@@ -24,6 +25,4 @@ def servicer(runtime: Runtime, settings: Settings, checkers: Sandbox) -> SimpleN
         ReadingsApi(runtime.db),
         PoliciesApi(runtime.db),
     ]
-    return SimpleNamespace(
-        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
-    )
+    return joined(parts)

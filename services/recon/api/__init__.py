@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from libs.rpc import joined
 from libs.run.runtime import Runtime
 
 from .accounts import AccountsApi
@@ -20,6 +21,4 @@ def servicer(runtime: Runtime) -> SimpleNamespace:
         MatchesApi(runtime.db),
         ReconciliationsApi(runtime.db),
     ]
-    return SimpleNamespace(
-        **{name: getattr(part, name) for part in parts for name in dir(part) if name[0].isupper()}
-    )
+    return joined(parts)

@@ -3,6 +3,6 @@
 from .facts import HANDLERS
 from .importing import Importing
 from .reconciling import Reconciling
-from .sweeping import sweeping
+from .sweeping import sweeper
 
-__all__ = ["HANDLERS", "Importing", "Reconciling", "sweeping"]
+__all__ = ["HANDLERS", "Importing", "Reconciling", "sweeper"]

@@ -1,16 +1,13 @@
 """Deletes the objects that no statement names: those of uploads that did not come to their end."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from libs.blobs import Blobs, BlobsUnavailable
-from libs.pg import CommitUncertain, Database, DatabaseUnavailable
+from libs.blobs import Blobs
+from libs.pg import Database
+from libs.run.loops import every
+from libs.run.runtime import Loop
 
 from .. import rules, store
-
-log = logging.getLogger(__name__)
 
 EVERY_S = 3_600.0
 # Longer than an upload may take.
@@ -40,18 +37,6 @@ async def _delete_unnamed(db: Database, blobs: Blobs, some: list[tuple[str, str]
         await blobs.delete(rules.object_key(organization_id, statement_id))
 
 
-def sweeping(db: Database, blobs: Blobs) -> Callable[[asyncio.Event], Awaitable[None]]:
+def sweeper(db: Database, blobs: Blobs) -> Loop:
     """Sweep every hour until told to stop."""
-
-    async def run(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await sweep(db, blobs)
-            except (DatabaseUnavailable, CommitUncertain, BlobsUnavailable) as error:
-                log.warning("swept later", extra={"error": repr(error)})
-            try:
-                await asyncio.wait_for(stop.wait(), EVERY_S)
-            except TimeoutError:
-                continue
-
-    return run
+    return every(EVERY_S, lambda: sweep(db, blobs))

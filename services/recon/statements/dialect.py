@@ -199,8 +199,14 @@ def _roles(
             raise Malformed(0, "columns", f"{error.args[0]!r} is not in this file.") from None
     else:
         roles, why = columns.find_columns(padded, shapes)
+        why += _not_own(roles, padded, cells, str(options.get("account_iban") or ""))
     if "side" not in roles and "amount" in roles and not shapes[roles["amount"][0]].negative:
-        sided = [n for n in range(wide) if shapes[n].sides >= 0.95 and shapes[n].filled >= 0.95]
+        names = roles.get("counterparty_name", [])  # a company may be called A or C
+        sided = [
+            n
+            for n in range(wide)
+            if shapes[n].sides >= 0.95 and shapes[n].filled >= 0.95 and n not in names
+        ]
         if sided:
             roles["side"] = sided[:1]
             roles = {k: [n for n in v if k == "side" or n != sided[0]] for k, v in roles.items()}
@@ -215,6 +221,21 @@ def _roles(
     if "amount" not in roles and not {"debit", "credit"} & set(roles):
         raise Malformed(0, "amount", "No column with the amount was found.")
     return roles, why
+
+
+def _not_own(
+    roles: dict[str, list[int]], titles: Sequence[str], cells: Sequence[Sequence[str]], own: str
+) -> list[str]:
+    """A column titled as the other side's account is that, if the own one is known and another."""
+    column = roles.get("account", [-1])[0]
+    if not own or column < 0 or "counterparty_iban" in roles:
+        return []
+    fits = [columns.title_fit(titles[column], role) for role in ("counterparty_iban", "account")]
+    given = {iban.compact(value) for value in cells[column] if iban.is_valid(value)}
+    if fits[0] <= fits[1] or not given or iban.compact(own) in given:
+        return []
+    roles["counterparty_iban"] = roles.pop("account")
+    return [f"Column {column + 1} is not the own account: the other side's."]
 
 
 def _style(

@@ -1,6 +1,6 @@
 """The lines of one account's statement file, checked and cut to size for being kept."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from hashlib import blake2b
@@ -170,8 +170,3 @@ def _is_day(text: str) -> bool:
         return FIRST_DAY <= date.fromisoformat(text).isoformat() <= LAST_DAY
     except ValueError:
         return False
-
-
-def as_dict(row: Sequence[str]) -> dict[str, str]:
-    """A line's values by name."""
-    return dict(zip(COLUMNS, row, strict=True))

@@ -1,6 +1,6 @@
 """Bank accounts."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 import asyncpg  # type: ignore[import-untyped]
 from auditron.recon.v1.recon_pb2 import BankAccount

@@ -1,6 +1,6 @@
 """The copy of open invoices, and the pairs that a person has refused."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal

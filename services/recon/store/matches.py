@@ -1,6 +1,6 @@
 """Transactions, and the matches that hold them."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 from collections.abc import Collection, Sequence
 from datetime import date

@@ -1,6 +1,6 @@
 """Runs of the matching engine, and whose turn it is."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 from datetime import timedelta
 

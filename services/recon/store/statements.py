@@ -1,6 +1,6 @@
 """Statements, and their lines on the way to transactions."""
 
-# ruff: noqa: S608  # SQL is composed of constants only
+# SQL is composed of constants only
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -204,8 +204,7 @@ async def list_others(tx: Tx, statement_id: str, last: int) -> list[Record]:
         from statement_lines l
         join statements s on s.statement_id = l.statement_id
         join transactions t on t.bank_account_id = s.bank_account_id
-          and t.booking_date = l.booking_date and t.amount = l.amount
-          and t.currency_code = l.currency_code
+          and t.sum_key = sum_key(l.booking_date, l.amount, l.currency_code)
         join statements o on o.statement_id = t.statement_id
         where l.statement_id = $1 and l.number <= $2 and o.layout <> s.layout
           and not exists (
@@ -248,8 +247,8 @@ async def delete_lines(tx: Tx, statement_id: str, limit: int) -> bool:
     """Forget some of the lines of a statement that is not to be imported; False if none is left."""
     status = await tx.execute(
         """
-        delete from statement_lines where statement_id = $1 and number in (
-          select number from statement_lines where statement_id = $1 limit $2)
+        delete from statement_lines where statement_id = $1 and number <= (
+          select min(number) + $2 from statement_lines where statement_id = $1)
         """,
         statement_id, limit,
     )  # fmt: skip

@@ -1,6 +1,5 @@
 """Running recon and invoice services, and what tests ask of them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from auditron.event.v1 import event_pb2, event_pb2_grpc
-from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2, invoice_pb2_grpc
+from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2
 from auditron.recon.v1 import recon_pb2, recon_pb2_grpc
 from auditron.type.v1.money_pb2 import Money
 from google.protobuf import descriptor_pool, message_factory
@@ -21,6 +20,7 @@ from libs.jobs import Task
 from libs.pg import uuid7
 from libs.rpc import reason_of
 from libs.testkit import Client, Harness, Stores, eventually, running_services
+from services.recon import booking
 from services.recon.jobs.facts import follow_invoice
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -72,7 +72,6 @@ class Books:
     """One organization, as a person of it uses recon."""
 
     recon: Harness
-    invoice: Harness
     client: Client
     known: dict[str, tuple[invoice_pb2.Invoice, int]] = field(default_factory=dict)
 
@@ -232,36 +231,18 @@ class Books:
 
 
 @pytest.fixture(scope="session")
-async def services(stores: Stores) -> AsyncIterator[dict[str, Harness]]:
-    async with running_services(stores, "recon", "invoice") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def recon(services: dict[str, Harness]) -> Harness:
-    return services["recon"]
+async def recon(stores: Stores) -> AsyncIterator[Harness]:
+    booking.PAUSE = timedelta(seconds=0.02)  # nobody here waits for more to come together
+    async with running_services(stores, "recon") as running:
+        yield running["recon"]
 
 
 @pytest.fixture
-async def books(services: dict[str, Harness]) -> Books:
-    recon = services["recon"]
-    return Books(recon, services["invoice"], recon.client(Stub))
+def books(recon: Harness) -> Books:
+    return Books(recon, recon.client(Stub))
 
 
 @pytest.fixture
-async def others(services: dict[str, Harness]) -> Books:
+def others(recon: Harness) -> Books:
     """Another organization."""
-    recon = services["recon"]
-    return Books(recon, services["invoice"], recon.client(Stub))
-
-
-async def both(*calls: Any) -> list[Any]:
-    """What calls that run at the same time answer or raise."""
-    return await asyncio.gather(*calls, return_exceptions=True)
-
-
-def invoice_client(books: Books) -> Client:
-    """The same organization's client of invoice."""
-    return books.invoice.client(
-        invoice_pb2_grpc.InvoiceServiceStub, organization_id=books.organization_id
-    )
+    return Books(recon, recon.client(Stub))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.recon.statements import Malformed, read_statement
+from services.recon.statements import Malformed, read_lines, read_statement, repeated_lines
 from services.recon.statements.encodings import find_encoding
+from services.recon.statements.lines import COLUMNS
 from services.recon.statements.values import date_style, decimal_mark, read_amount, read_date
 
 SPARKASSE = (
@@ -457,3 +458,93 @@ def test_damaged_files_give_a_statement_or_a_clear_fault(data: st.DataObject) ->
 def test_compressed_bytes_are_refused() -> None:
     with pytest.raises(Malformed):
         read(gzip.compress(FRENCH.encode()))
+
+
+def test_a_column_of_names_says_neither_debit_nor_credit_nor_the_own_account() -> None:
+    titles = "Booking date;Payee;IBAN;Purpose;Amount;Currency\n"
+    line = "{0:02d}.03.2026;A;DE02701500000000594937;line {0};{0},00;EUR\n"
+    text = titles + "".join(line.format(n) for n in range(1, 21))
+    _, lines, _ = read(text, account_iban="DE02120300000000202051")
+    assert amounts(lines)[:2] == ["1.00", "2.00"]
+    assert {each["counterparty_name"] for each in lines} == {"A"}
+    assert {each["counterparty_iban"] for each in lines} == {"DE02701500000000594937"}
+    _, lines, _ = read(text, account_iban="DE02701500000000594937")
+    assert {each["account_iban"] for each in lines} == {"DE02701500000000594937"}
+
+
+LINES = (
+    "Booking date;Account;Payee;IBAN;Purpose;Amount;Currency\n"
+    "10.03.2026;DE02120300000000202051;A\x00 \x07B;;Zahlung  \x85 7;1,5;EUR\n"
+    "11.03.2026;DE02500105170137075030;C;;x;-2,00;EUR\n"
+    "12.03.2026;DE02120300000000202051;D;;y;1500;JPY\n"
+)
+
+
+def test_lines_are_clean_and_of_one_account() -> None:
+    first, end = read_lines(LINES.encode(), {"account_iban": "DE02120300000000202051"})
+    one, other = [dict(zip(COLUMNS, each, strict=True)) for each in first["lines"]]
+    assert (one["counterparty_name"], one["remittance_text"]) == ("A B", "Zahlung 7")
+    assert (one["amount"], one["currency_code"]) == ("1.50", "EUR")
+    assert (other["amount"], other["currency_code"]) == ("1500", "JPY")
+    assert end["end"]["transaction_count"] == 2
+    assert any("1 lines of account DE0250010517" in each for each in end["end"]["warnings"])
+    with pytest.raises(Malformed, match="not of DE02701500000000594937"):
+        list(read_lines(LINES.encode(), {"account_iban": "DE02701500000000594937"}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("10.03.2026;A;x;" + "9" * 16 + ";EUR", "Line 2, amount"),
+        ("10.03.2026;A;x;1,00;???", "Line 2, currency"),
+        ("10.03.2199;A;x;1,00;", "Line 2, currency: It is not said"),
+    ],
+)
+def test_a_line_that_cannot_be_kept_is_refused(wrong: str, says: str) -> None:
+    with pytest.raises(Malformed, match=says):
+        list(read_lines(f"Booking date;Payee;Purpose;Amount;Currency\n{wrong}\n".encode(), {}))
+
+
+def line(number: int, text: str = "", **other: str) -> dict:
+    given = {
+        "number": number, "transaction_id": f"T{number}", "booking_date": "2026-03-10",
+        "currency_code": "EUR", "amount": Decimal(5), "counterparty_name": "",
+        "counterparty_iban": "", "remittance_text": text, "end_to_end_id": "",
+    }  # fmt: skip
+    return given | other
+
+
+IBAN = "DE02500105170137075030"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (line(1, "Re 1"), line(2, "RE-1"), True),
+        (line(1, "Re 1"), line(2, "Re 12"), False),
+        (line(1, "Rechnung 4711 vom 1.3."), line(2, "SVWZ+Rechnung 4711 vom 1.3. Danke"), True),
+        (line(1), line(2), False),  # nothing speaks for it
+        (line(1, "Re 1", amount=Decimal(6)), line(2, "Re 1"), False),
+        (line(1, "Re 1", booking_date="2026-03-11"), line(2, "Re 1"), False),
+        (line(1, "Re 1", end_to_end_id="E1"), line(2, "Re 1", end_to_end_id="E2"), False),
+        (line(1, "a", end_to_end_id="E1"), line(2, "b", end_to_end_id="e-1"), True),
+        (line(1, "Re 1", end_to_end_id="E1"), line(2, "Re 1"), True),
+        (line(1, counterparty_iban=IBAN), line(2, "Re 1", counterparty_iban=IBAN), True),
+        (line(1, "Re 1", counterparty_iban="137075030"), line(2, counterparty_iban=IBAN), True),
+        (line(1, "Re 1", counterparty_iban="99"), line(2, "Re 1", counterparty_iban=IBAN), False),
+        (line(1, counterparty_name="Muster GmbH"), line(2, counterparty_name="MUSTER"), True),
+        (line(1, "Re 1", counterparty_name="A"), line(2, "Re 1", counterparty_name="Z"), False),
+    ],
+)  # fmt: skip
+def test_when_two_lines_of_two_formats_are_the_same(one: dict, other: dict, *, same: bool) -> None:
+    assert repeated_lines([one], [other]) == ({1: "T2"} if same else {})
+    assert repeated_lines([other], [one]) == ({2: "T1"} if same else {})
+
+
+def test_each_line_is_the_same_as_one_other_at_most_and_the_surest_comes_first() -> None:
+    lines = [line(1, "Re 1"), line(2, "Re 1"), line(3, "Re 1", end_to_end_id="E3")]
+    others = [line(7, "Re 1", end_to_end_id="E3"), line(8, "Re 1")]
+    assert repeated_lines(lines, others) == {3: "T7", 1: "T8"}
+    many = [line(n, f"Re {n % 9}") for n in range(300)]
+    found = repeated_lines(many, [line(n, f"Re {n % 9}") for n in range(1000, 1200)])
+    assert len(found) == len(set(found.values())) == 200

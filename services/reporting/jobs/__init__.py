@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from libs.events import EventHandler
 from libs.jobs import Task
+from libs.run.loops import every
 from libs.run.runtime import Loop, Runtime
 
 from ..settings import Settings
@@ -21,7 +22,7 @@ from .ledger import (
     organization_created,
     organization_updated,
 )
-from .reports import WRITE_REPORT, Writer, every, sweep_files
+from .reports import WRITE_REPORT, Writer, sweep_files
 
 __all__ = ["Writer", "handlers", "loops", "tasks"]
 

@@ -1,8 +1,6 @@
 """Writes reports to files in the sandbox, and sweeps files that no report names."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from auditron.reporting.v1 import reporting_pb2
@@ -11,12 +9,10 @@ from auditron.reporting.v1.reporting_pb2 import Report, ReportFormat
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
-from libs.blobs import Blobs, BlobsUnavailable
+from libs.blobs import Blobs
 from libs.events import append
 from libs.jobs import Permanent, Task
-from libs.pg import Database, DatabaseUnavailable
-from libs.rpc import Fault
-from libs.run.runtime import Loop
+from libs.pg import Database
 from libs.sandbox import Sandbox, SandboxError, SandboxKilled
 
 from ..rules.files import CONTENT_TYPES, blob_key, ids_in
@@ -127,20 +123,3 @@ async def _delete_unnamed(db: Database, blobs: Blobs, found: dict[str, list[str]
         for report_id in report_ids:
             if report_id not in named:
                 await blobs.delete(blob_key(organization_id, report_id))
-
-
-def every(pause_s: float, work: Callable[[], Awaitable[None]]) -> Loop:
-    """Do the work again and again until told to stop; a store that is down is outlived."""
-
-    async def run(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await work()
-            except (DatabaseUnavailable, BlobsUnavailable, Fault) as error:
-                log.warning("repeated later", extra={"error": repr(error)})
-            try:
-                await asyncio.wait_for(stop.wait(), pause_s)
-            except TimeoutError:
-                continue
-
-    return run
