@@ -1,7 +1,7 @@
 """Reads what the clients were told and what the databases hold, and counts what does not fit.
 
-A process of its own: `python -m tests.fault.checker HISTORY`, with ADMIN_DATABASE_URL; it prints
-its verdict as JSON.
+A process of its own: `python -m tests.fault.checker FOLDER`, with ADMIN_DATABASE_URL; it prints
+its verdict as JSON. The folder is that of the run: its history, its mails, its processes' logs.
 """
 
 import asyncio
@@ -125,16 +125,16 @@ class Tally:
         return {"rules": rules, **counts}
 
 
-async def judge(con: Any, history: Path) -> dict[str, Any]:
+async def judge(con: Any, folder: Path) -> dict[str, Any]:
     """Apply every rule."""
-    found = await gather(con, history)
+    found = await gather(con, folder / "history.jsonl")
     tally = Tally()
     check_answers(found, tally)
     await check_organizations(found, tally)
     await check_uploads(found, tally)
     check_decisions(found, tally)
     check_jobs(found, tally)
-    await check_deliveries(found, tally, history.with_name("mail"))
+    await check_deliveries(found, tally, folder / "mail")
     await check_keys(found, tally)
     await check_usage(found, tally)
     await check_statements(found, tally)
@@ -147,6 +147,7 @@ async def judge(con: Any, history: Path) -> dict[str, Any]:
     await check_reports(found, tally)
     await check_logs(found, tally)
     await check_rest(found, tally)
+    check_processes(tally, folder / "platform" / "logs")
     return tally.verdict()
 
 
@@ -587,16 +588,32 @@ async def check_rest(found: Evidence, tally: Tally) -> None:
     tally.check(LOST, "nothing is left unfinished", not left, left)
 
 
+def check_processes(tally: Tally, logs: Path) -> None:
+    """No process has met a failure that it did not know what to do with."""
+    for file in sorted(logs.glob("*.log")):
+        if file.stem in ("postgres", "redis", "s3"):
+            continue
+        for line in file.read_text(errors="replace").splitlines():
+            told = json.loads(line) if line.startswith("{") else {"message": line, "level": "RAW"}
+            error = told.get("exception_type", "")
+            # One that starts while PostgreSQL is away ends, and is started again.
+            known = told["level"] not in ("RAW", "ERROR", "CRITICAL") or (
+                told["message"] == "uncaught exception" and error == "DatabaseUnavailable"
+            )
+            what = (file.stem, told["message"][:200], error, told.get("exception", "")[-500:])
+            tally.check(BROKEN, "every failure is one that was foreseen", known, what)
+
+
 def short(record: Record) -> str:
     """A record of the history in few words."""
     ids = [str(value) for name, value in record.items() if name.endswith("_id")]
     return " ".join([f"{record['at_s']} s", record["kind"], *ids[1:], record.get("key", "")])
 
 
-async def main(history: Path) -> None:
+async def main(folder: Path) -> None:
     con = await asyncpg.connect(os.environ["ADMIN_DATABASE_URL"])
     try:
-        verdict = await judge(con, history)
+        verdict = await judge(con, folder)
     finally:
         await con.close()
     json.dump(verdict, sys.stdout)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 
 from libs.embedded import Server
@@ -16,14 +17,17 @@ from libs.run.platform import Platform
 # What is done to the stores. To a process: its name, and it is killed; FROZEN and its name.
 REDIS, STORE, CRASHED = "kill -9 of Redis", "kill -9 of the object store", "kill -9 of PostgreSQL"
 STOPPED, EMPTIED = "immediate stop of PostgreSQL", "Redis emptied"
+ENDED, LOCKED = "half of PostgreSQL's sessions ended", "invoices, matches, jobs locked for 3 s"
+SILENT, SILENT_S = "Redis silent for 4 s", 4.0
 FROZEN = "12 s without a step: "
 FREEZE_S = 12.0  # longer than a task's lease
+LOCK_S = 3.0  # longer than a call may take
 DOWN_S = (0.05, 0.8)
 
 
 def schedule(children: list[str], faults: int, dice: random.Random) -> list[str]:
     """What is done to whom: every process in turn, by chance, and the stores at set places."""
-    turns = _turns([*children, REDIS, STORE], dice)
+    turns = _turns([*children, REDIS, STORE, ENDED, ENDED, LOCKED, SILENT], dice)
     found = [next(turns) for _ in range(faults)]
     # Each of these at least once, whatever the length; most of the rest stays kills of processes.
     special = [STOPPED, EMPTIED]
@@ -32,6 +36,18 @@ def schedule(children: list[str], faults: int, dice: random.Random) -> list[str]
     for number, one in enumerate(special, 1):
         found[number * faults // (len(special) + 1)] = one
     return found
+
+
+_END = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where usename <> current_user and datname = current_database() and random() < 0.5
+"""
+_LOCK = f"""
+begin;
+lock table invoice.invoices, recon.matches, agent.jobs in exclusive mode;
+select pg_sleep({LOCK_S});
+commit
+"""
 
 
 class Killer:
@@ -59,49 +75,68 @@ class Killer:
 
     async def _do(self, fault: str) -> bool:
         servers = self._platform.embedded
-        if fault in (REDIS, STORE, CRASHED):
-            server = {REDIS: servers.redis, STORE: servers.s3, CRASHED: servers.postgres}[fault]
-            await server.kill()
-            await self._start_later(server)
-            return True
-        if fault == STOPPED:
-            # As `pg_ctl stop -m immediate` does: every session ends in the middle of what it does.
-            assert servers.postgres.pid is not None
-            os.kill(servers.postgres.pid, signal.SIGQUIT)
-            await servers.postgres.stop()  # waits; what was begun cannot be made gentler
-            await self._start_later(servers.postgres)
-            return True
-        if fault == EMPTIED:
-            client: Any = Redis.from_url(servers.env()["REDIS_URL"])
-            await client.flushall()
-            await client.aclose()
-            return True
+        match fault:
+            case _ if fault in (REDIS, STORE, CRASHED):
+                server = {REDIS: servers.redis, STORE: servers.s3, CRASHED: servers.postgres}[fault]
+                await server.kill()
+                await self._start_later(server)
+            case _ if fault == STOPPED:
+                # As `pg_ctl stop -m immediate`: every session ends in the middle of what it does.
+                os.kill(_pid(servers.postgres), signal.SIGQUIT)
+                await servers.postgres.stop()  # waits; what was begun cannot be made gentler
+                await self._start_later(servers.postgres)
+            case _ if fault == EMPTIED:
+                client: Any = Redis.from_url(servers.env()["REDIS_URL"])
+                await client.flushall()
+                await client.aclose()
+            case _ if fault in (ENDED, LOCKED):
+                await self._in_postgres(_END if fault == ENDED else _LOCK)
+            case _ if fault == SILENT:
+                self._freeze(_pid(servers.redis), SILENT_S)
+            case _:
+                return self._to_process(fault)
+        return True
+
+    def _to_process(self, fault: str) -> bool:
+        """Kill or freeze one; False if it has just ended, and will be started again."""
         name = fault.removeprefix(FROZEN)
         child = self._platform.children[name]
-        if child.pid is None:  # it has just ended, and will be started again
+        if child.pid is None:
             return False
         if name != fault:
-            self._freeze(child.pid)
+            self._freeze(child.pid, FREEZE_S)
         else:
             child.kill()
         return True
+
+    async def _in_postgres(self, sql: str) -> None:
+        con = await asyncpg.connect(self._platform.embedded.env()["ADMIN_DATABASE_URL"])
+        try:
+            await con.execute(sql)
+        finally:
+            await con.close()
 
     async def _start_later(self, server: Server) -> None:
         await asyncio.sleep(self._dice.uniform(*DOWN_S))
         await server.start()
 
-    def _freeze(self, pid: int) -> None:
-        """Stop a process so long that others take its work over, then let it go on."""
+    def _freeze(self, pid: int, seconds: float) -> None:
+        """Stop a process without ending it, and let it go on later."""
         os.kill(pid, signal.SIGSTOP)
 
         async def thaw() -> None:
-            await asyncio.sleep(FREEZE_S)
+            await asyncio.sleep(seconds)
             try:
                 os.kill(pid, signal.SIGCONT)
             except ProcessLookupError:  # it was killed meanwhile
                 return
 
         self._thaws.add(asyncio.create_task(thaw()))
+
+
+def _pid(server: Server) -> int:
+    assert server.pid is not None, "each fault waits until the one before is mended"
+    return server.pid
 
 
 def _turns(targets: list[str], dice: random.Random) -> Iterator[str]:

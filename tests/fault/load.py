@@ -18,6 +18,8 @@ from tests.fault.rest import Answer, Client
 IN_REVIEW, RECEIVED = "INVOICE_STATE_IN_REVIEW", "INVOICE_STATE_RECEIVED"
 STANDING = {f"INVOICE_STATE_{name}" for name in ("APPROVED", "PARTLY_PAID", "PAID")}
 LINES_MAX = 6
+# How long a session may live on whose end Redis was not told of.
+REVOKED_WITHIN_S = 15.0
 WAIT_S = 0.1
 
 
@@ -422,6 +424,23 @@ async def reporter(all_books: list[Books], dice: random.Random, until: float) ->
         await asyncio.sleep(dice.uniform(2.0, 4.0))
 
 
+async def visitor(client: Client, ended: list[tuple[str, float]], until: float) -> None:
+    """Come and go: once gone, a session opens nothing."""
+    if not await client.sign_up("Visitor"):
+        return
+    client.history.add("organization", organization_id=client.organization_id)
+    while time.monotonic() < until:
+        if token := await client.log_out():
+            client.history.add("log_out", organization_id=client.organization_id)
+            ended.append((token, time.monotonic()))
+        await asyncio.sleep(client.dice.uniform(1.0, 3.0))
+        for old, ended_at in ended[-20:]:
+            late_s = time.monotonic() - ended_at
+            if late_s > REVOKED_WITHIN_S and await client.opens(old):
+                what = f"a session opens something {late_s:.0f} s after its end"
+                client.history.add("broken", call="GET /v1/users/me", reason=what, detail="")
+
+
 async def newcomers(
     make: Callable[[int], Client], all_books: list[Books], dice: random.Random, until: float
 ) -> None:
@@ -462,14 +481,17 @@ async def _look_again(books: Books, all_books: list[Books]) -> None:
 
 
 async def _asked_twice(books: Books, ask: Callable[[], Awaitable[Answer]], same: str) -> Answer:
-    """Ask; sometimes ask the same once more, with the same key: the answer must be the same."""
-    answer = await ask()
-    if answer.ok and books.dice.random() < 0.15:
-        again = await ask()
-        if again.ok and again.body[same] != answer.body[same]:
-            what = f"{same} was {answer.body[same]}, then {again.body[same]}"
-            books.note("broken", call="repeated request", reason=what, detail="")
-    return answer
+    """Ask; sometimes twice, at once or one after the other: with one key the answers are one."""
+    choice = books.dice.random()
+    if choice < 0.05:
+        answer, again = await asyncio.gather(ask(), ask())
+    else:
+        answer = await ask()
+        again = await ask() if choice < 0.2 else answer
+    if answer.ok and again.ok and again.body[same] != answer.body[same]:
+        what = f"{same} was {answer.body[same]}, then {again.body[same]}"
+        books.note("broken", call="repeated request", reason=what, detail="")
+    return answer if answer.ok else again
 
 
 async def _list(books: Books, collection: str, state: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ history file. Meanwhile processes and stores are killed. When everything is quie
 in a process of its own compares the history with the databases."""
 NAMES = {
     "organization": "sign-up",
+    "log_out": "log-out",
     "plan": "choice of a plan",
     "policy": "approval policy",
     "mail": "notification settings",

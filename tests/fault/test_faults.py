@@ -51,7 +51,7 @@ async def test_the_checker_finds_what_is_planted(
     planted = {rule: await con.execute(sql) for rule, sql in DAMAGE.items()}
     await con.close()
     assert not [rule for rule, status in planted.items() if status.endswith(" 0")]
-    verdict = await trial.check(folder / "history.jsonl", admin_url)
+    verdict = await trial.check(folder, admin_url)
     found = {rule["name"] for rule in verdict["rules"] if rule["count"]}
     assert not DAMAGE.keys() - found
     assert all(verdict[kind] for kind in ("lost", "doubled", "broken"))

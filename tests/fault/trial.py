@@ -77,6 +77,7 @@ class Load:
         work += [load.banker(books, until) for books in all_books]
         work.append(load.reporter(list(all_books), dice, until))
         work.append(load.newcomers(make, all_books, dice, until))
+        work.append(load.visitor(make(-1), [], until))
         await asyncio.gather(*work)
         return all_books
 
@@ -84,7 +85,10 @@ class Load:
 async def run(
     folder: Path, *, seconds: float, faults: int, companies: int, seed: int, progress: Progress
 ) -> Outcome:
-    """Run it all in a folder; RuntimeError if the platform itself does not come up."""
+    """Run it all in a folder, which then holds platform/, mail/ and history.jsonl.
+
+    RuntimeError if the platform itself does not come up.
+    """
     dice = random.Random(seed)
     history, traffic = History(folder / "history.jsonl"), Traffic()
     with alone():
@@ -103,7 +107,7 @@ async def run(
                 platform, killer, plan, seconds, Load(history, traffic, companies, seed)
             )
             progress("checking")
-            verdict = await check(history.path, platform.embedded.env()["ADMIN_DATABASE_URL"])
+            verdict = await check(folder, platform.embedded.env()["ADMIN_DATABASE_URL"])
         finally:
             history.close()
             await platform.stop()
@@ -132,10 +136,10 @@ async def _torment(
     return quiet_after_s
 
 
-async def check(history: Path, admin_url: str) -> dict[str, Any]:
+async def check(folder: Path, admin_url: str) -> dict[str, Any]:
     """The verdict of the checker, which is a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fault.checker", str(history)),
+        *(sys.executable, "-m", "tests.fault.checker", str(folder)),
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "ADMIN_DATABASE_URL": admin_url},
