@@ -9,9 +9,6 @@ from typing import Any
 
 import grpc
 from auditron.auth.v1 import auth_pb2, auth_pb2_grpc
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from gateway import cache, uploads
 from gateway.asgi import Disconnected, Exchange, Header, Receive, Scope, Send
@@ -36,6 +33,7 @@ from libs.rpc import (
     auth_clients,
     reason_of,
 )
+from libs.rpc.redis_client import redis_client
 from libs.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -103,7 +101,7 @@ class App:
     async def start(self) -> None:
         """Open what the gateway needs; nothing is asked of it yet."""
         settings = self.settings
-        redis = _redis(settings.redis_url)
+        redis = redis_client(settings.redis_url)
         self._redis = redis
         self._channels = Channels(self._rpc_settings)
         clients = auth_clients(self._channels)
@@ -365,15 +363,3 @@ def _without_token(exchange: Exchange, token: str) -> tuple[list[tuple[str, str]
     given = [value for name, value in query if name == "access_token"]
     rest = [(name, value) for name, value in query if name != "access_token"]
     return rest, given[0] if given else token
-
-
-def _redis(url: str) -> Redis:
-    """Return a client that fails at once instead of hiding a dead server behind retries."""
-    client: Any = Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=1,
-        socket_timeout=5,
-        health_check_interval=30,
-    )
-    return client  # type: ignore[no-any-return]

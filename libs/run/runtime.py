@@ -4,19 +4,17 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from libs.blobs import Blobs, BlobSettings
 from libs.events import EventHandler
 from libs.jobs import Task
 from libs.pg import Database, PgSettings
 from libs.rpc import AuthClients, Channels, RpcSettings, ServiceTokens, TokenVerifier, auth_clients
+from libs.rpc.redis_client import redis_client
 from libs.sandbox import Sandbox
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
@@ -90,18 +88,6 @@ class Service:
     worker_sandboxes: Sequence[Sandbox] = ()
     # Awaited at the end, to let go of what `assemble` opened.
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
-
-
-def redis_client(url: str) -> Redis:
-    """A client that fails at once instead of hiding a dead server behind retries."""
-    client: Any = Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=1,
-        socket_timeout=5,
-        health_check_interval=30,
-    )
-    return client  # type: ignore[no-any-return]
 
 
 async def open_runtime(name: str, env: Mapping[str, str] = os.environ) -> Runtime:
