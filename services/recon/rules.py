@@ -37,7 +37,8 @@ _NO_STATEMENT = (
     b"\x1f\x8b", b"II*\x00", b"MM\x00*", b"RIFF", b"Rar!", b"7z\xbc\xaf", b"\x7fELF", b"MZ",
     b"{", b"[{", b":20:", b"{1:F", b"OFXHEADER", b"!Type:",
 )  # fmt: skip
-_CAMT = re.compile(rb"BkToCstmr(?:Stmt|AcctRpt|DbtCdtNtfctn)\b|camt\.05[234]\b")
+_CAMT = re.compile(rb"camt\.(05[234])\b|BkToCstmr(Stmt|AcctRpt|DbtCdtNtfctn)\b")
+_CAMT_KINDS = {b"Stmt": "053", b"AcctRpt": "052", b"DbtCdtNtfctn": "054"}
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 Violations = Sequence[tuple[str, str]]
@@ -93,14 +94,14 @@ def filter_violations(bank_account_id: str, state: int, states: Collection[int])
 
 
 def statement_format(head: bytes) -> str:
-    """Say by how a file begins whether it is "CSV" or "CAMT". Raises StatementFormatUnsupported."""
+    """Say by how a file begins what it is: "CSV", "CAMT.053". Raises StatementFormatUnsupported."""
     for mark in _MARKS:
         head = head.removeprefix(mark)
     text = head.lstrip(b"\x00 \t\r\n")
     plain = text.replace(b"\x00", b"") if text[:400].count(b"\x00") > len(text[:400]) // 3 else text
     if plain.startswith(b"<"):
-        if _CAMT.search(plain):
-            return "CAMT"
+        if found := _CAMT.search(plain):
+            return f"CAMT.{found[1].decode() if found[1] else _CAMT_KINDS[found[2]]}"
         raise errors.StatementFormatUnsupported("The XML is no CAMT.052, 053 or 054.")
     if plain.startswith(_NO_STATEMENT) or b"\x00" in plain:
         raise errors.StatementFormatUnsupported("A statement is CSV or CAMT.053; this is neither.")

@@ -113,8 +113,9 @@ class Client:
         if not await self._log_in():
             return None
         token = self._token
-        # If the answer was lost, the token says that it is no good any more.
-        ended = await self.send("POST", "/v1/logout", {"TOKEN_REVOKED"}, key=token[-9:], json={})
+        # If the answer was lost, there is no session any more when it is asked for again.
+        gone = {"TOKEN_REVOKED", "SESSION_NOT_FOUND"}
+        ended = await self.send("POST", "/v1/logout", gone, key=token[-9:], json={})
         self._token_at = 0.0
         return token if ended.reason is not None else None
 

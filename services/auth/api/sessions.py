@@ -2,6 +2,7 @@
 
 import hmac
 import uuid
+from contextlib import suppress
 
 from auditron.auth.v1 import auth_events_pb2, auth_pb2
 from google.protobuf.empty_pb2 import Empty
@@ -110,7 +111,9 @@ class SessionsApi:
         return tokens
 
     async def LogOut(self, request: auth_pb2.LogOutRequest, context: Context) -> Empty:
-        return await self._revoke(caller().session_id, context)
+        with suppress(errors.SessionNotFound):  # asked again, because the answer was lost
+            await self._revoke(caller().session_id, context)
+        return Empty()
 
     async def CheckSession(
         self, request: auth_pb2.CheckSessionRequest, context: Context

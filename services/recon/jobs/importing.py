@@ -127,34 +127,41 @@ class Importing:
 
     async def _move(self, organization_id: str, statement_id: str) -> None:
         """Let the lines become transactions, those that are none yet."""
-        compares = await self._mark_seen(organization_id, statement_id)
+        marked = False
         while True:
             async with self._db.tenant(organization_id) as tx:
-                if await store.lock_importing(tx, statement_id) is None:
+                if not await store.lock_moving(tx, statement_id):
                     return
-                lines = await store.list_lines(tx, statement_id, MOVED)
-                if not lines:
-                    await self._finish(tx, organization_id, statement_id)
-                    return
-                last, repeated = lines[-1]["number"], dict[int, str]()
-                if compares:
-                    others = await store.list_others(tx, statement_id, last)
-                    repeated = repeated_lines(_plain(lines), _plain(others))
-                await store.take_lines(tx, statement_id, last, repeated)
+                compares = await store.has_other_layouts(tx, statement_id)
+                if marked or not compares:
+                    if not await self._move_some(tx, statement_id, compares=compares):
+                        await self._finish(tx, organization_id, statement_id)
+                        return
+                    continue
+            await self._mark_seen(organization_id, statement_id)
+            marked = True
 
-    async def _mark_seen(self, organization_id: str, statement_id: str) -> bool:
-        """Whether files of another layout have lines of these days; then note which are the same.
+    async def _move_some(self, tx: Tx, statement_id: str, *, compares: bool) -> bool:
+        """Let the next lines go over; False if there is none."""
+        lines = _plain(await store.list_lines(tx, statement_id, MOVED))
+        if not lines:
+            return False
+        last, repeated = lines[-1]["number"], dict[int, str]()
+        if compares:
+            others = _plain(await store.list_others(tx, statement_id, last))
+            repeated = repeated_lines(lines, others)
+        await store.take_lines(tx, statement_id, last, repeated)
+        return True
 
-        Only after that it is known what is left to be compared.
+    async def _mark_seen(self, organization_id: str, statement_id: str) -> None:
+        """Note which lines files of another layout have word for word.
+
+        Only then it is known what is left to be compared.
         """
-        async with self._db.tenant(organization_id) as tx:
-            if not await store.has_other_layouts(tx, statement_id):
-                return False
         last: int | None = 0
         while last is not None:
             async with self._db.tenant(organization_id) as tx:
                 last = await store.mark_seen(tx, statement_id, last, MOVED)
-        return True
 
     async def _finish(self, tx: Tx, organization_id: str, statement_id: str) -> None:
         own = await store.get_balances(tx, statement_id)

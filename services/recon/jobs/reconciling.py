@@ -36,6 +36,10 @@ CONFIRMED = recon_pb2.MATCH_STATE_CONFIRMED
 PROPOSED = recon_pb2.MATCH_STATE_PROPOSED
 
 
+class TurnLost(Exception):  # noqa: N818  # says what happened
+    """Nothing was heard of the run for so long that another one has begun."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run."""
@@ -133,7 +137,8 @@ class Reconciling:
         transaction_ids = {each for one in found for each in one["transaction_ids"]}
         invoice_ids = {each for one in found for each in one["invoice_ids"]}
         async with self._db.tenant(run.organization_id) as tx:
-            await store.take_turn(tx, run.organization_id, run.reconciliation_id, TURN)
+            if not await store.take_turn(tx, run.organization_id, run.reconciliation_id, TURN):
+                raise TurnLost(run.reconciliation_id)
             held = await booking.hold(tx, transaction_ids, invoice_ids)
             rejected = await store.list_rejected_pairs(tx, transaction_ids)
             again = []

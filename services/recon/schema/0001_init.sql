@@ -11,7 +11,8 @@ create table bank_accounts (
   primary key (organization_id, bank_account_id)
 );
 create unique index bank_accounts_iban on bank_accounts (organization_id, iban) where iban <> '';
-select protect('bank_accounts', 'select, insert');
+-- Locked while lines go over, and a lock needs the right to update.
+select protect('bank_accounts', 'select, insert, update');
 
 create table statements (
   organization_id uuid not null,

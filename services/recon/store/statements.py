@@ -98,6 +98,24 @@ async def lock_importing(tx: Tx, statement_id: str) -> Record | None:
     )  # fmt: skip
 
 
+async def lock_moving(tx: Tx, statement_id: str) -> bool:
+    """Lock a statement that is being imported, and its account, so that no other one's lines come.
+
+    False if it is not being imported.
+    """
+    return bool(
+        await tx.fetchval(
+            """
+            select true from statements s
+            join bank_accounts b using (organization_id, bank_account_id)
+            where statement_id = $1 and state = $2 for no key update of s, b
+            """,
+            statement_id,
+            IMPORTING,
+        )
+    )
+
+
 async def insert_import(tx: Tx, organization_id: str, statement_id: str, actor: str) -> None:
     """Have a statement imported: the task."""
     payload = recon_pb2.GetStatementRequest(statement_id=statement_id)

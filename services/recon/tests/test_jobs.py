@@ -73,6 +73,15 @@ async def test_csv_and_camt_of_the_same_days_are_one_set_of_lines(books, first):
     assert len(await books.transactions()) == 8
 
 
+async def test_two_formats_that_come_at_once_are_one_set_of_lines(books):
+    account = await books.account(iban=IBAN)
+    forms = ("csv", "camt053.xml", "csv", "camt053.xml")
+    files = [(EXAMPLES / f"statement.{form}").read_bytes() for form in forms]
+    done = await asyncio.gather(*(books.imported(account, data) for data in files))
+    assert sorted(each.imported_count for each in done) == [0, 0, 0, 8]
+    assert len(await books.transactions()) == 8
+
+
 async def test_a_statement_says_its_format_balances_and_days(books):
     account = await books.account(iban=IBAN)
     data = (EXAMPLES / "statement.camt053.xml").read_bytes()
@@ -590,7 +599,7 @@ async def test_a_run_whose_engine_fails_says_so_and_lets_others_go_on(books):
         run, _ = await store.upsert_reconciliation(tx, books.organization_id)
     named = recon_pb2.GetReconciliationRequest(reconciliation_id=run.reconciliation_id)
     task = books.task(booking.RECONCILE, named)
-    tiny = Sandbox(Limits(output_bytes=64))
+    tiny = Sandbox(Limits(output_bytes=1))
     await tiny.start()
     work = Reconciling(runtime.db, tiny, Settings())
     try:
