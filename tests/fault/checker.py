@@ -28,7 +28,7 @@ from tests.fault.history import Record, read
 
 LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
 PAYABLES, RECEIVABLES, BANK = "1600", "1200", "1800"
-SHOWN = 20  # violations of one rule that are told
+SHOWN = 8  # violations of one rule that are told
 EVENTS = {
     name: kind
     for module in (
@@ -115,7 +115,7 @@ class Tally:
                 "kind": kind,
                 "checked": self.checked[rule],
                 "count": len(self.violations[rule]),
-                "violations": self.violations[rule][:SHOWN],
+                "violations": list(dict.fromkeys(self.violations[rule]))[:SHOWN],
             }
             for rule, kind in self.kinds.items()
         ]
