@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 ENGINE = "services.recon.matching.exchange:reconcile_json"
 # Longer than the engine may run; each step renews it.
-TURN = timedelta(minutes=10)
+TURN = timedelta(minutes=20)
 BUSY_PAUSE = timedelta(seconds=2)
 BOOKED = 25  # matches in one transaction
 CONFIRMED = recon_pb2.MATCH_STATE_CONFIRMED

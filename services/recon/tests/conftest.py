@@ -200,6 +200,14 @@ class Books:
             if not page.events:
                 return found
 
+    async def told(self, word: str, count: int = 1) -> list[tuple[str, int, Any]]:
+        """The facts with this word in their name, once there are so many."""
+
+        async def some() -> list[tuple[str, int, Any]]:
+            return [fact for fact in await self.events() if word in fact[0]]
+
+        return await eventually(some, lambda found: len(found) >= count)
+
     def task(self, kind: str, payload: Any, attempt: int = 1) -> Task:
         return Task(
             task_id=uuid7(), kind=kind, organization_id=self.organization_id,

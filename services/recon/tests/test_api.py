@@ -260,14 +260,8 @@ async def test_a_match_by_hand_counts_at_once(books):
     assert await books.open_amount(invoice_id) == 0
     got = await books.client.GetMatch(GetMatchRequest(match_id=match.match_id))
     assert got == match
-    [(name, version, payload)] = [each for each in await published(books) if "Match" in each[0]]
+    [(name, version, payload)] = await books.told("Match")
     assert (name, version, payload.match) == ("MatchConfirmed", 1, match)
-
-
-async def published(books):
-    """Events, once the relay has caught up."""
-    await asyncio.sleep(0.3)
-    return await books.events()
 
 
 async def test_what_remains_of_a_payment_is_the_difference(books):
@@ -383,7 +377,7 @@ async def test_a_rejected_proposal_frees_its_transaction(books):
     [free] = await books.transactions()
     assert (free.state, free.match_id) == (OPEN, "")
     assert await refusal(undo(books, match)) == "MATCH_NOT_CONFIRMED"
-    names = [name for name, _, _ in await published(books) if "Match" in name]
+    names = [name for name, _, _ in await books.told("Match", 2)]
     assert names == ["MatchProposed", "MatchRejected"]
 
 

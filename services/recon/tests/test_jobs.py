@@ -91,8 +91,7 @@ async def test_a_statement_says_its_format_balances_and_days(books):
     assert statement.closing_balance == eur("8301.03")
     assert (statement.start_date.day, statement.end_date.day) == (28, 9)
     assert not statement.warnings
-    await asyncio.sleep(0.3)
-    [told] = [payload for name, _, payload in await books.events() if name == "StatementImported"]
+    [(_, _, told)] = await books.told("StatementImported")
     assert told.statement == statement
 
 
@@ -172,10 +171,8 @@ async def test_a_malformed_statement_imports_nothing_and_says_where(books, data,
         books.organization_id, "select count(*) as lines from statement_lines"
     )
     assert left[0]["lines"] == 0
-    await asyncio.sleep(0.3)
-    assert [(name, payload.statement.state) for name, _, payload in await books.events()] == [
-        ("StatementImported", FAILED)
-    ]
+    [(name, _, payload)] = await books.told("")
+    assert (name, payload.statement.state) == ("StatementImported", FAILED)
 
 
 class Uploaded:
@@ -358,9 +355,8 @@ async def test_an_exact_payment_is_confirmed_by_itself_and_told(books):
     assert match.posting_date.day == DAY.day
     assert match.account_code == "1800"
     await books.settled()
-    await asyncio.sleep(0.3)
-    [told] = [(name, p.match) for name, _, p in await books.events() if "Match" in name]
-    assert told == ("MatchConfirmed", match)
+    [(name, version, told)] = await books.told("Match")
+    assert (name, version, told.match) == ("MatchConfirmed", 1, match)
 
 
 async def test_one_payment_settles_the_invoices_that_it_names(books):
