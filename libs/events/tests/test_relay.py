@@ -117,7 +117,8 @@ async def test_another_relay_takes_over_when_the_first_loses_its_connection(
             await positioned(world, count)
             killed = await admin.fetch(
                 "select pg_terminate_backend(pid) from pg_locks"
-                " where locktype = 'advisory' and granted"
+                " where locktype = 'advisory' and granted and database ="
+                " (select oid from pg_database where datname = current_database())"
             )
             assert len(killed) == 1
     await admin.close()
