@@ -74,27 +74,27 @@ class Killer:
             await server.start()
 
     async def _do(self, fault: str) -> bool:
+        """Do what is named; False if there was nothing to do it to."""
         servers = self._platform.embedded
-        match fault:
-            case _ if fault in (REDIS, STORE, CRASHED):
-                server = {REDIS: servers.redis, STORE: servers.s3, CRASHED: servers.postgres}[fault]
-                await server.kill()
-                await self._start_later(server)
-            case _ if fault == STOPPED:
-                # As `pg_ctl stop -m immediate`: every session ends in the middle of what it does.
-                os.kill(_pid(servers.postgres), signal.SIGQUIT)
-                await servers.postgres.stop()  # waits; what was begun cannot be made gentler
-                await self._start_later(servers.postgres)
-            case _ if fault == EMPTIED:
-                client: Any = Redis.from_url(servers.env()["REDIS_URL"])
-                await client.flushall()
-                await client.aclose()
-            case _ if fault in (ENDED, LOCKED):
-                await self._in_postgres(_END if fault == ENDED else _LOCK)
-            case _ if fault == SILENT:
-                self._freeze(_pid(servers.redis), SILENT_S)
-            case _:
-                return self._to_process(fault)
+        killed = {REDIS: servers.redis, STORE: servers.s3, CRASHED: servers.postgres}
+        if fault in killed:
+            await killed[fault].kill()
+            await self._start_later(killed[fault])
+        elif fault == STOPPED:
+            # As `pg_ctl stop -m immediate`: every session ends in the middle of what it does.
+            os.kill(_pid(servers.postgres), signal.SIGQUIT)
+            await servers.postgres.stop()  # waits; what was begun cannot be made gentler
+            await self._start_later(servers.postgres)
+        elif fault == EMPTIED:
+            client: Any = Redis.from_url(servers.env()["REDIS_URL"])
+            await client.flushall()
+            await client.aclose()
+        elif fault in (ENDED, LOCKED):
+            await self._in_postgres(_END if fault == ENDED else _LOCK)
+        elif fault == SILENT:
+            self._freeze(_pid(servers.redis), SILENT_S)
+        else:
+            return self._to_process(fault)
         return True
 
     def _to_process(self, fault: str) -> bool:
@@ -103,10 +103,13 @@ class Killer:
         child = self._platform.children[name]
         if child.pid is None:
             return False
-        if name != fault:
-            self._freeze(child.pid, FREEZE_S)
-        else:
-            child.kill()
+        try:
+            if name == fault:
+                child.kill()
+            else:
+                self._freeze(child.pid, FREEZE_S)
+        except ProcessLookupError:
+            return False
         return True
 
     async def _in_postgres(self, sql: str) -> None:

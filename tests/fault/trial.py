@@ -125,10 +125,13 @@ async def _torment(
     async with httpx.AsyncClient(base_url=platform.url, timeout=12, limits=limits) as http:
         began = time.monotonic()
         working = asyncio.create_task(made.run(http, began + seconds))
-        await killer.run(plan, seconds / (len(plan) + 1))
-        await killer.mend()
-        made.traffic.give_up_at = max(time.monotonic(), began + seconds) + ANSWERED_WITHIN_S
-        books = await working
+        try:
+            await killer.run(plan, seconds / (len(plan) + 1))
+            await killer.mend()
+            made.traffic.give_up_at = max(time.monotonic(), began + seconds) + ANSWERED_WITHIN_S
+            books = await working
+        finally:
+            working.cancel()
         ended = time.monotonic()
         await quiet.wait(platform.embedded.env()["ADMIN_DATABASE_URL"], QUIET_WITHIN_S)
         quiet_after_s = time.monotonic() - ended
