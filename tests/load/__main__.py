@@ -41,13 +41,13 @@ class Figure:
 
 async def main() -> None:
     """Start the platform at shipped defaults, fill it, measure, write the table."""
-    with tempfile.TemporaryDirectory(prefix="auditron-load-") as folder:
-        platform = Platform(Path(folder))
-        await platform.start(say)
-        try:
-            figures = await measure(platform)
-        finally:
-            await platform.stop()
+    platform = Platform(Path(tempfile.mkdtemp(prefix="auditron-load-")))
+    await platform.start(say)
+    try:
+        figures = await measure(platform)
+    finally:
+        await platform.stop()
+        await platform.embedded.erase()  # what lies outside the folder, too
     write(figures)
 
 
