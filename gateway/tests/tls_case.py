@@ -9,17 +9,16 @@ import gateway  # isort: skip  # the first, as in the process itself: it leaves 
 
 from auditron.billing.v1 import billing_pb2
 
-from gateway import backends
 from gateway.backends import Backends
 from gateway.routes import Router, contracts, routes_of
 from gateway.tests.conftest import CONTRACTS, Scripted
-from libs.rpc import RpcSettings, serve
+from libs.rpc import RpcSettings, channel, serve
 from libs.rpc.tests.tls_cases import Authority
 
 
 async def main() -> None:
     assert gateway.ciphers.IN_TIME
-    backends.LOOK_S = 0
+    channel.LOOK_S = 0
     folder = Path(tempfile.mkdtemp())
     authority = Authority("test root")
     mine, theirs = authority.issue(folder, "gateway"), authority.issue(folder, "billing")

@@ -120,7 +120,7 @@ class Relay:
     async def _connect(self) -> Any:
         """Open the connection that holds the lock, hears notifications and gives all positions."""
         return await asyncpg.connect(
-            self._db._settings.system_url,  # noqa: SLF001
+            self._db.settings.system_url,
             timeout=5,
             command_timeout=10,
             server_settings={

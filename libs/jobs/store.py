@@ -41,7 +41,8 @@ set state = 'RUNNING', attempt = attempt + 1, owner = $1,
 """
 _RETURNING = """
 returning tasks.organization_id, tasks.task_id, kind, payload, attempt, max_attempts, error, actor,
-  traceparent, request_id, extract(epoch from now() - run_time)::float8 as waited_s
+  traceparent, request_id, extract(epoch from now() - run_time)::float8 as waited_s,
+  extract(epoch from now() - create_time)::float8 as age_s
 """
 _CLAIM = f"""
 update tasks {_CLAIMED}
@@ -100,6 +101,7 @@ class Task:
     traceparent: str
     request_id: str
     waited_s: float
+    age_s: float
 
 
 async def enqueue(

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx, uuid7
+from libs.rpc import Unavailable, as_fault
 from libs.telemetry import bind, remote_span
 from libs.telemetry.metrics import TASK_OUTCOMES, TASK_QUEUE_LENGTH, TASK_WAIT_SECONDS
 
@@ -41,6 +42,8 @@ _DROPPED_MS = 5_000  # an id taken from the stream and not acknowledged for so l
 _RETRY_S = 0.5
 _CANCEL_AGAIN_S = 1.0
 _BACKOFF_MAX_S = 600.0
+_OUTAGE_PAUSE_S = 10.0
+_OUTAGE_MAX_S = 86_400.0
 
 
 class Permanent(Exception):  # noqa: N818
@@ -68,6 +71,8 @@ class Worker:
     ) -> None:
         """Take handlers by kind. After n failures it waits up to backoff_s · 2ⁿ⁻¹, at most 10 min.
 
+        A failure of what the task needs (database, Redis, another service) is not counted as an
+        attempt, until the task is a day old.
         `on_failed` is called before a task ends as FAILED, and again later if it raises. A task
         whose worker is gone for lease_s is taken over.
         """
@@ -107,7 +112,7 @@ class Worker:
 
     async def _listen_once(self) -> None:
         lost = asyncio.Event()
-        con = await asyncpg.connect(self._db._settings.system_url, timeout=5)  # noqa: SLF001
+        con = await asyncpg.connect(self._db.settings.system_url, timeout=5)
         try:
             con.add_termination_listener(lambda _: lost.set())
             await con.add_listener(f"{self._schema}.tasks", lambda *_: self._woken.set())
@@ -276,17 +281,22 @@ class Worker:
     async def _settle(self, task: Task, error: Exception) -> None:
         """Let a task that raised fail, or wait for its next attempt."""
         text = f"{type(error).__name__}: {error}"
+        outage = task.age_s < _OUTAGE_MAX_S and _is_outage(error)
         spent = isinstance(error, Permanent) or task.attempt >= task.max_attempts
-        if spent and await self._tell_failed(task, error):
+        if spent and not outage and await self._tell_failed(task, error):
             log.error("task failed", extra=_named(task), exc_info=error)
             await self._record(lambda tx: store.finish(tx, task, self._owner, "FAILED", text))
             self._count(task, "failed")
             return
         ceiling_s = min(self._backoff_s * 2 ** min(task.attempt - 1, 20), _BACKOFF_MAX_S)
+        if outage:
+            ceiling_s = max(ceiling_s, _OUTAGE_PAUSE_S)
         delay_s = random.uniform(0, ceiling_s)  # noqa: S311  # full jitter
         extra = _named(task) | {"delay_s": delay_s}
         log.warning("task will be tried again", extra=extra, exc_info=error)
-        await self._record(lambda tx: store.postpone(tx, task, self._owner, delay_s, text))
+        await self._record(
+            lambda tx: store.postpone(tx, task, self._owner, delay_s, text, uncounted=outage)
+        )
         self._count(task, "retried")
 
     async def _tell_failed(self, task: Task, error: Exception) -> bool:
@@ -338,6 +348,10 @@ async def _end(*parts: "asyncio.Task[None]") -> None:
         for part in left:
             part.cancel()
         _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+
+
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, CommitUncertain) or isinstance(as_fault(error), Unavailable)
 
 
 def _named(task: Task) -> dict[str, object]:

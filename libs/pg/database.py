@@ -71,7 +71,7 @@ class Database:
         self.schema = schema
         self._app = app
         self._system = system
-        self._settings = settings
+        self.settings = settings
         self._reachable = True
         self._probe: asyncio.Task[None] | None = None
         self._probed = 0.0
@@ -162,7 +162,7 @@ class Database:
 
     async def _acquire(self, pool: Any) -> Any:
         try:
-            return await pool.acquire(timeout=self._settings.acquire_timeout_s)
+            return await pool.acquire(timeout=self.settings.acquire_timeout_s)
         except TimeoutError as error:
             raise DatabaseUnavailable("no connection came free in time") from error
         except (OSError, *_LOST) as error:

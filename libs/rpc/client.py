@@ -1,10 +1,6 @@
 """Channels to the other services: every call carries its deadline, request id, trace and token."""
 
-import asyncio
-import json
-import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -12,47 +8,13 @@ import grpc
 
 from libs import telemetry
 from libs.rpc import deadline, permissions
-from libs.rpc.credentials import UnsafeTransport, channel_credentials, version
+from libs.rpc.channel import Channel
 from libs.rpc.identity import caller_or_none
 from libs.rpc.service_tokens import ServiceTokens
 from libs.rpc.settings import RpcSettings
 
-log = logging.getLogger(__name__)
-
 UNARY_S = 2.0
 MARGIN_S = 0.02  # of the time left, kept for telling our own caller
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-LOOK_S = 10.0  # between two looks whether the certificate files changed
-CLOSE_S = 60.0  # for calls on a channel whose certificate was replaced
-
-# Never a timeout here: grpc.aio does not tell it to the server, and ends it too early.
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 3,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-    # When more than half of the calls fail, retries only add to the trouble.
-    "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.5},
-}
-_OPTIONS = [
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.keepalive_time_ms", 20_000),  # finds a peer that is gone without a word
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-]
 
 Stub = TypeVar("Stub")
 
@@ -109,14 +71,8 @@ class _Peer:
 
     def __init__(self, channels: Channels, name: str, address: str) -> None:
         self._channels = channels
-        self._settings = channels.settings
         self._name = name
-        self._address = address
-        self._channel: grpc.aio.Channel | None = None
-        self._methods: dict[str, Any] = {}
-        self._version: tuple[int, ...] = ()
-        self._look_from = 0.0
-        self._closing: set[asyncio.Task[None]] = set()
+        self._channel = Channel(channels.settings, address)
 
     def unary_unary(self, path: str, **coders: Any) -> Callable[..., Any]:
         """Return the function that makes a call with one request and one answer."""
@@ -141,7 +97,7 @@ class _Peer:
 
         async def call(request: Any, *, timeout: float | None = usual_s) -> Any:  # noqa: ASYNC109
             headers = await self._headers(public=public)
-            method = self._method(kind, path, coders)
+            method = self._channel.method(kind, path, coders)
             return await method(request, timeout=_budget(timeout), metadata=headers)
 
         return call
@@ -155,7 +111,7 @@ class _Peer:
             timeout: float | None = None,  # noqa: ASYNC109  # gRPC's own word and meaning
         ) -> AsyncIterator[Any]:
             headers = await self._headers(public=public)
-            method = self._method(kind, path, coders)
+            method = self._channel.method(kind, path, coders)
             answers = method(request, timeout=_budget(timeout), metadata=headers)
             try:
                 async for answer in answers:
@@ -174,51 +130,8 @@ class _Peer:
             headers.append(("authorization", f"Bearer {token}"))
         return headers
 
-    def _method(self, kind: str, path: str, coders: dict[str, Any]) -> Any:
-        channel = self._open()
-        found = self._methods.get(path)
-        if found is None:
-            found = self._methods[path] = getattr(channel, kind)(path, **coders)
-        return found
-
-    def _open(self) -> grpc.aio.Channel:
-        """Return the channel, made anew when its certificate was replaced."""
-        tls = self._settings.tls
-        if self._channel is not None and (tls is None or time.monotonic() < self._look_from):
-            return self._channel
-        self._look_from = time.monotonic() + LOOK_S
-        try:
-            now = version(tls) if tls else ()
-            if self._channel is None or now != self._version:
-                self._replace(now)
-        except (OSError, UnsafeTransport) as error:
-            if self._channel is None:
-                raise
-            log.warning("new certificate not usable", extra={"error": repr(error)})
-        assert self._channel is not None
-        return self._channel
-
-    def _replace(self, files: tuple[int, ...]) -> None:
-        credentials = channel_credentials(self._settings, self._address)
-        old = self._channel
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._address, _OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(self._address, credentials, _OPTIONS)
-        self._version = files
-        self._methods.clear()
-        if old is not None:
-            closing = asyncio.create_task(old.close(CLOSE_S))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-
     async def close(self) -> None:
-        for closing in list(self._closing):
-            closing.cancel()
-        if self._channel is not None:
-            await self._channel.close()
-            self._channel = None
-            self._methods.clear()
+        await self._channel.close()
 
 
 def _budget(wanted: float | None) -> float | None:

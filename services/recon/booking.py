@@ -100,7 +100,8 @@ async def withdraw(tx: Tx, organization_id: str, match: Match) -> Match:
 
 
 async def undo(tx: Tx, organization_id: str, match: Match, actor: str) -> Match:
-    """Let a match that counted do so no more."""
+    """Let a match that counted do so no more; its pairs do not come again."""
+    await store.insert_rejected_pairs(tx, organization_id, rules.pairs(match))
     await store.unsettle_invoices(tx, match.match_id)
     return await _end(tx, organization_id, match, recon_pb2.MATCH_STATE_UNDONE, actor)
 

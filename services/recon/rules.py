@@ -25,6 +25,11 @@ ALLOCATIONS_MAX = 500
 # A transaction may settle more than it is, by a discount, a fee or rounding: by so much of what
 # it settles, or by so many units.
 SHORT_SHARE, SHORT_UNITS = Decimal("0.15"), Decimal(30)
+# In smallest units of a currency: what may be taken for rounding, and for a bank's charge.
+ROUNDING_UNITS = 5
+CHARGE_UNITS = 3_000
+# Cash discounts, in per cent, that are usual; another shortfall of a customer is a bank's charge.
+USUAL_DISCOUNTS = tuple(map(Decimal, ("1", "1.5", "2", "2.5", "3", "4", "5")))
 STANDING = {
     invoice_pb2.INVOICE_STATE_APPROVED,
     invoice_pb2.INVOICE_STATE_PARTLY_PAID,
@@ -183,29 +188,61 @@ def draft(
     *,
     confidence: float,
     reasons: Sequence[str],
+    difference_kind: recon_pb2.DifferenceKind = recon_pb2.DIFFERENCE_KIND_UNSPECIFIED,
 ) -> Match:
     """A match of these allocations, without id and state; the transactions are of one account.
 
-    What remains of the transactions is the difference, if all is of one currency.
+    What remains of the transactions is the difference, if all is of one currency; it is of the
+    given kind, else of the one that it looks like.
     """
     held = [transactions[each] for each in dict.fromkeys(a.transaction_id for a in allocations)]
     currency = held[0].amount.currency_code
-    difference = Decimal(0)
+    paid, difference = sum(map(amount_of, held), Decimal(0)), Decimal(0)
     money_of = [each.amount for each in held] + [each.amount for each in allocations]
     if all(each.currency_code == currency for each in money_of):
-        difference = sum(map(amount_of, held), Decimal(0)) - sum(
+        difference = paid - sum(
             amount_of(each) * (1 if amount_of(transactions[each.transaction_id]) > 0 else -1)
             for each in allocations
         )
+    kind = recon_pb2.DIFFERENCE_KIND_UNSPECIFIED
+    if difference:
+        kind = difference_kind or _looks_like(difference, paid - difference, currency)
     last = max(held, key=lambda t: (_day(t, "booking_date") or date.min, t.transaction_id))
     return Match(
         allocations=allocations,
+        bank_amount=money.to_message(paid, currency),
         difference=money.to_message(difference, currency),
+        difference_kind=kind,
         confidence=confidence,
         reasons=reasons,
         posting_date=last.booking_date,
         bank_account_id=last.bank_account_id,
     )
+
+
+def _looks_like(amount: Decimal, settled: Decimal, currency: str) -> recon_pb2.DifferenceKind:
+    """What a difference is beside the money that settles invoices (positive is in).
+
+    Too little from a customer is a discount if it is a usual part, else a bank's charge; too little
+    to a supplier is a discount. Too much to a supplier is a bank's charge if it may be one; other
+    money too much is owed back.
+    """
+    unit = Decimal(1).scaleb(-money.exponent(currency))
+    is_short = (amount < 0) != (settled < 0)
+    if abs(amount) <= ROUNDING_UNITS * unit:
+        return recon_pb2.DIFFERENCE_KIND_ROUNDING
+    if settled < 0 and not is_short:
+        is_charge = abs(amount) <= min(CHARGE_UNITS * unit, abs(settled) / 2)
+    elif settled >= 0 and is_short:
+        away = (abs(abs(amount) - settled * percent / 100) for percent in USUAL_DISCOUNTS)
+        is_charge = min(away) > 2 * unit
+    else:
+        is_charge = False
+    if is_charge:
+        return recon_pb2.DIFFERENCE_KIND_BANK_CHARGE
+    if is_short:
+        return recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT
+    return recon_pb2.DIFFERENCE_KIND_OVERPAYMENT
 
 
 def claims(match: Match) -> dict[str, Decimal]:

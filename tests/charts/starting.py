@@ -53,7 +53,7 @@ class Place:
 
 
 async def run_release(objects: Objects, secrets: Environment, place: Place) -> None:
-    """Migrate, start every role at once, wait until all are alive, and have them drain."""
+    """Migrate, start every role at once, wait until all are ready, and have them drain."""
     pods = {name: pod["spec"]["containers"][0] for name, pod in templates(objects)}
     environments = {name: variables(objects, pod, secrets) for name, pod in pods.items()}
     migrations = [name for name in pods if name.endswith("-migration")]
@@ -64,10 +64,8 @@ async def run_release(objects: Objects, secrets: Environment, place: Place) -> N
     processes = [await place.start(pods[name], environments[name]) for name in roles]
     try:
         for name, process in zip(roles, processes, strict=True):
-            await wait_until_alive(pods[name], environments[name], process, place)
-            if "httpGet" in (probe := pods[name]["readinessProbe"]):
-                # Whether it is ready is up to services that do not run here.
-                assert await asyncio.to_thread(status, url(probe, environments[name])) in (200, 503)
+            for probe in ("livenessProbe", "readinessProbe"):
+                await wait_until_content(pods[name][probe], environments[name], process, place)
         for process in processes:
             process.terminate()
         async with asyncio.timeout(STOP_S):
@@ -116,19 +114,19 @@ def free_port() -> int:
         return port
 
 
-async def wait_until_alive(
-    container: dict[str, Any], environment: Environment, process: Process, place: Place
+async def wait_until_content(
+    probe: dict[str, Any], environment: Environment, process: Process, place: Place
 ) -> None:
     """Ask as the kubelet would until it is content; a process that ends fails the test."""
     for _ in range(START_S * 10):
         assert process.returncode is None, place.output()
-        if await is_alive(container["livenessProbe"], environment):
+        if await is_content(probe, environment):
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"not alive in {START_S} s:\n{place.output()}")
+    raise AssertionError(f"{probe} not content in {START_S} s:\n{place.output()}")
 
 
-async def is_alive(probe: dict[str, Any], environment: Environment) -> bool:
+async def is_content(probe: dict[str, Any], environment: Environment) -> bool:
     """One probe, as Kubernetes has it, at the address that the environment names."""
     if "httpGet" in probe:
         return await asyncio.to_thread(status, url(probe, environment)) == 200

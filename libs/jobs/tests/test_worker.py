@@ -21,7 +21,8 @@ from libs.jobs.tests.trial.world import (
     redis_client,
     write_down,
 )
-from libs.pg import uuid7
+from libs.pg import CommitUncertain, DatabaseUnavailable, uuid7
+from libs.rpc import Unavailable
 from libs.telemetry import bind, current
 from libs.testkit import eventually
 
@@ -118,6 +119,33 @@ async def test_after_the_last_attempt_a_task_has_failed_and_says_why(world: Worl
         row = await world.ended(task_id, "FAILED")
     assert (row["attempt"], row["error"]) == (3, "ConnectionError: no answer")
     assert told == [(task_id, 3, "ConnectionError('no answer')")]
+
+
+async def test_an_outage_is_no_attempt(world: World, working, monkeypatch) -> None:
+    monkeypatch.setattr("libs.jobs.worker.random.uniform", lambda *_: 0)
+    outages = [DatabaseUnavailable("away"), Unavailable("away"), CommitUncertain("away")] * 2
+
+    async def handle(task: Task) -> None:
+        if outages:
+            raise outages.pop()
+
+    task_id = await world.enqueue("call", max_attempts=2)
+    async with working(worker_of(world, {"call": handle})):
+        row = await world.ended(task_id, "SUCCEEDED")
+    assert (row["attempt"], outages) == (1, [])
+
+
+async def test_an_outage_that_lasts_for_days_is_one(world: World, working, monkeypatch) -> None:
+    monkeypatch.setattr("libs.jobs.worker.random.uniform", lambda *_: 0)
+
+    async def handle(task: Task) -> None:
+        raise Unavailable("away")
+
+    task_id = await world.enqueue("call", max_attempts=2)
+    await world.rows("update tasks set create_time = now() - interval '25 hours'")
+    async with working(worker_of(world, {"call": handle})):
+        row = await world.ended(task_id, "FAILED")
+    assert (row["attempt"], row["error"]) == (2, "Unavailable: away")
 
 
 async def test_a_permanent_failure_is_not_tried_again(world: World, working) -> None:

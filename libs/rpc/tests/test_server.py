@@ -64,7 +64,7 @@ async def test_a_permitted_call_is_answered_and_knows_its_caller(
     assert who.token == token
     assert (bound.organization_id, bound.user_id) == (ORGANIZATION, "u7")
     assert len(bound.request_id) == 32
-    assert 4 < left <= 5
+    assert 4 < left < 5.1  # a deadline travels as time left, rounded up
 
 
 @pytest.mark.parametrize(

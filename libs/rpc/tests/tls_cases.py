@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from libs.rpc import Channels, RpcSettings, Server, TlsFiles, client, serve
+from libs.rpc import Channels, RpcSettings, Server, TlsFiles, channel, serve
 from libs.rpc.credentials import UnsafeTransport, channel_credentials, server_credentials
 from libs.rpc.tests.probe import CONTRACT, Auth, Probe, Probes, ProbeServiceStub, failure
 
@@ -237,18 +237,18 @@ def first_bytes(listener: socket.socket, context: ssl.SSLContext) -> bytes:
 async def test_replaced_certificates_are_taken_up_by_both_sides_without_a_lost_call(
     secured: Secured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LOOK_S", 0.0)
+    monkeypatch.setattr(channel, "LOOK_S", 0.0)
     mine = secured.authority.issue(secured.folder, "agent")
     channels = secured.channels(mine)
     stub = channels.stub(ProbeServiceStub)
     await stub.Open(Probe())
-    first = channels._peers["probe"]._channel
+    first = channels._peers["probe"]._channel.open()
     renewed = Authority("second root")
     renewed.issue(secured.folder, "probe")
     renewed.issue(secured.folder, "agent")
     for _ in range(5):
         await stub.Open(Probe())
-    assert channels._peers["probe"]._channel is not first
+    assert channels._peers["probe"]._channel.open() is not first
     old = secured.authority.issue(secured.folder, "old")
     with pytest.raises(grpc.aio.AioRpcError):
         await opened(secured, old)
@@ -258,7 +258,7 @@ async def test_replaced_certificates_are_taken_up_by_both_sides_without_a_lost_c
 async def test_half_replaced_files_leave_the_old_certificate_at_work(
     secured: Secured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LOOK_S", 0.0)
+    monkeypatch.setattr(channel, "LOOK_S", 0.0)
     mine = secured.authority.issue(secured.folder, "agent")
     channels = secured.channels(mine)
     stub = channels.stub(ProbeServiceStub)

@@ -11,6 +11,7 @@ from auditron.invoice.v1 import invoice_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
 
+from libs import jobs
 from libs.jobs import Task
 from libs.pg import Database
 from libs.rpc import Caller, Fault, acting_as, reason_of
@@ -188,7 +189,12 @@ async def fail(db: Database, task: Task, error: Fault) -> None:
 
 async def on_failed(db: Database, task: Task, error: Exception) -> None:
     """End the job of a task that has no attempt left."""
-    text = f"Every attempt has failed; the last: {_described(error)}"
+    last = ""
+    if isinstance(error, jobs.AttemptsSpent):  # which knows of the last attempt only by hearsay
+        job_id = GetJobRequest.FromString(task.payload).job_id
+        job = await store.get_job(db, task.organization_id, job_id)
+        last = next((step.failure for step in reversed(job.steps) if step.failure), "")
+    text = f"Every attempt has failed; the last: {last or _described(error)}"
     await fail(db, task, errors.AttemptsSpent(text))
 
 
@@ -204,6 +210,8 @@ def _described(error: Exception) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         # Not in grpc's own words, which name addresses.
         return f"Invoice answered {reason_of(error) or error.code().name}."
+    if isinstance(error, jobs.AttemptsSpent):
+        return "The process that read the document died."
     return f"Something went wrong ({type(error).__name__})."
 
 

@@ -19,7 +19,7 @@ from fpdf import FPDF
 from google.rpc import error_details_pb2
 
 from libs.events import set_cursor
-from libs.jobs import Task
+from libs.jobs import AttemptsSpent, Task
 from libs.pg import uuid7
 from libs.sandbox import MIB, Limits, Sandbox
 from libs.testkit import eventually, running_services
@@ -279,7 +279,7 @@ class Trial:
         payload = agent_pb2.GetJobRequest(job_id=self.job_id).SerializeToString()
         return Task(
             task_id, store.RUN_JOB, organization_id, payload, attempt=1, max_attempts=5, error="",
-            actor="", traceparent="", request_id="", waited_s=0,
+            actor="", traceparent="", request_id="", waited_s=0, age_s=0,
         )  # fmt: skip
 
     async def job(self) -> agent_pb2.Job:
@@ -369,6 +369,24 @@ async def test_a_job_without_attempts_left_fails_and_says_what_was_last(trial, s
     assert job.failure.message.endswith("the machine is full")
     await on_failed(replace(task, task_id=uuid7()), RuntimeError())
     assert await trial.job() == job
+
+
+async def test_a_job_whose_last_attempt_nobody_heard_of_says_what_the_one_before_met(
+    trial, services
+):
+    task = await trial.queue()
+    trial.outcomes["extraction"] = errors.DeliveryRefused("the machine is full")
+    with pytest.raises(errors.DeliveryRefused):
+        await trial.workflow.run(task)
+    await services["agent"].service.on_failed(task, AttemptsSpent("DeliveryRefused: secret"))
+    message = (await trial.job()).failure.message
+    assert message == "Every attempt has failed; the last: the machine is full"
+
+
+async def test_a_job_whose_worker_always_died_says_so(trial, services):
+    task = await trial.queue()
+    await services["agent"].service.on_failed(task, AttemptsSpent("The worker died."))
+    assert "process that read the document died" in (await trial.job()).failure.message
 
 
 async def test_a_document_that_takes_more_than_it_may_ends_its_job(services):
@@ -465,7 +483,7 @@ async def test_an_address_that_turned_private_is_not_called(services, acme, rece
     gone = Task(
         uuid7(), store.DELIVER, acme.organization_id,
         agent_pb2.RetryDeliveryRequest(delivery_id=uuid7()).SerializeToString(), 1, 9, "", "", "",
-        "", 0,
+        "", 0, 0,
     )  # fmt: skip
     with pytest.raises(errors.DeliveryNotFound):
         await strict.deliver(gone)

@@ -113,7 +113,7 @@ async def test_an_older_look_at_stripe_does_not_overwrite_a_newer_one(paid, stri
     task = Task(
         task_id=uuid7(), kind="sync_subscription", organization_id=client.organization_id,
         payload=StringValue(value=subscription["id"]).SerializeToString(), attempt=1,
-        max_attempts=1, error="", actor="", traceparent="", request_id="", waited_s=0,
+        max_attempts=1, error="", actor="", traceparent="", request_id="", waited_s=0, age_s=0,
     )  # fmt: skip
     asked = account.subscription
 

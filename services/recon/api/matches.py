@@ -15,6 +15,7 @@ from .. import booking, errors, rules, store
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Decide = Callable[[Tx, Match, booking.Held], Awaitable[Match]]
+DIFFERENCE_KINDS = recon_pb2.DifferenceKind.values()
 MATCH_STATES = recon_pb2.MatchState.values()
 # So much is said of a match that a person has made.
 BY_HAND = "Matched by hand."
@@ -48,6 +49,8 @@ class MatchesApi:
 
     async def CreateMatch(self, request: recon_pb2.CreateMatchRequest, context: Context) -> Match:
         allocations = rules.canonical(request.allocations)
+        if request.difference_kind not in DIFFERENCE_KINDS:
+            rules.check([("difference_kind", "must be a kind of difference")])
         transaction_ids = {each.transaction_id for each in allocations}
         invoice_ids = {each.invoice_id for each in allocations}
         organization_id, actor = caller().organization_id, caller().actor
@@ -59,7 +62,13 @@ class MatchesApi:
             if not invoice_ids <= held.invoices.keys():
                 raise errors.InvoiceNotOpen("There is no such open invoice.")
             rules.check_by_hand(allocations, held.transactions, held.invoices)
-            draft = rules.draft(held.transactions, allocations, confidence=1, reasons=[BY_HAND])
+            draft = rules.draft(
+                held.transactions,
+                allocations,
+                confidence=1,
+                reasons=[BY_HAND],
+                difference_kind=request.difference_kind,
+            )
             await store.delete_rejected_pairs(tx, rules.pairs(draft))
             state = recon_pb2.MATCH_STATE_CONFIRMED
             match = await booking.make(tx, organization_id, draft, state, actor, held)

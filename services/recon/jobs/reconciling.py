@@ -32,6 +32,11 @@ ENGINE = "services.recon.matching.exchange:reconcile_json"
 TURN = timedelta(minutes=20)
 BUSY_PAUSE = timedelta(seconds=2)
 BOOKED = 25  # matches in one transaction
+# What the engine has seen in a difference; the rest is what it looks like.
+DIFFERENCES = {
+    "ROUNDED": recon_pb2.DIFFERENCE_KIND_ROUNDING,
+    "DISCOUNT": recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT,
+}
 CONFIRMED = recon_pb2.MATCH_STATE_CONFIRMED
 PROPOSED = recon_pb2.MATCH_STATE_PROPOSED
 
@@ -227,7 +232,11 @@ def _draft(one: Mapping[str, Any], held: booking.Held, opened: Opened) -> Match 
     if not allocations:
         return None
     return rules.draft(
-        held.transactions, allocations, confidence=one["confidence"], reasons=one["reasons"]
+        held.transactions,
+        allocations,
+        confidence=one["confidence"],
+        reasons=one["reasons"],
+        difference_kind=DIFFERENCES.get(one["kind"], recon_pb2.DIFFERENCE_KIND_UNSPECIFIED),
     )
 
 

@@ -90,8 +90,10 @@ create table matches (
   -- As the contract has them; the rows of `allocations` are the same for those who look from the
   -- invoice's side. Neither ever changes.
   allocations bytea[] not null,
+  bank_amount numeric not null,
   difference numeric not null,
-  difference_currency_code text not null,
+  currency_code text not null,
+  difference_kind int not null,
   confidence double precision not null,
   reasons text[] not null,
   actor text not null,

@@ -16,12 +16,13 @@ from .. import errors
 TRANSACTION = """transaction_id, bank_account_id, statement_id, state, booking_date, value_date,
   amount, currency_code, counterparty_name, counterparty_iban, remittance_text, end_to_end_id,
   bank_reference, match_id"""
-MATCH = """match_id, state, allocations, difference, difference_currency_code, confidence, reasons,
-  actor, posting_date, bank_account_id, account_code, create_time, update_time,
+MATCH = """match_id, state, allocations, bank_amount, difference, currency_code, difference_kind,
+  confidence, reasons, actor, posting_date, bank_account_id, account_code, create_time, update_time,
   version::text as etag"""
 WRITTEN = (
-    "match_id", "state", "allocations", "difference", "difference_currency_code", "confidence",
-    "reasons", "actor", "posting_date", "bank_account_id", "account_code",
+    "match_id", "state", "allocations", "bank_amount", "difference", "currency_code",
+    "difference_kind", "confidence", "reasons", "actor", "posting_date", "bank_account_id",
+    "account_code",
 )  # fmt: skip
 OPEN = recon_pb2.TRANSACTION_STATE_OPEN
 PROPOSED = recon_pb2.TRANSACTION_STATE_PROPOSED

@@ -38,6 +38,7 @@ from services.recon.tests.conftest import DAY, IBAN, Books, Stub, csv, eur, refu
 PROPOSED, CONFIRMED = recon_pb2.MATCH_STATE_PROPOSED, recon_pb2.MATCH_STATE_CONFIRMED
 REJECTED, UNDONE = recon_pb2.MATCH_STATE_REJECTED, recon_pb2.MATCH_STATE_UNDONE
 OPEN = recon_pb2.TRANSACTION_STATE_OPEN
+CHARGE = recon_pb2.DIFFERENCE_KIND_BANK_CHARGE
 PAYABLE = invoice_pb2.DIRECTION_PAYABLE
 CREDIT_NOTE = invoice_pb2.DOCUMENT_TYPE_CREDIT_NOTE
 
@@ -267,7 +268,9 @@ async def test_a_match_by_hand_counts_at_once(books):
 async def test_what_remains_of_a_payment_is_the_difference(books):
     first, second, third = await paid(books, "98,00", "-49,00", "120,00")
     owed = await books.bill("A-1", "100.00", "X")
-    assert (await create(books, allocation(first, owed, "100"))).difference == eur("-2.00")
+    match = await create(books, allocation(first, owed, "100"), difference_kind=CHARGE)
+    assert (match.bank_amount, match.difference) == (eur("98.00"), eur("-2.00"))
+    assert match.difference_kind == CHARGE
     due = await books.bill("B-1", "50.00", "Y", direction=PAYABLE)
     assert (await create(books, allocation(second, due, "50"))).difference == eur("1.00")
     more = await books.bill("A-2", "100.00", "X")

@@ -21,6 +21,8 @@ from services.recon.tests.conftest import eur
 
 ONE, TWO = "01a2103c-0000-7000-8000-000000000001", "01a2103c-0000-7000-8000-000000000002"
 BILL, NOTE = "01a2103c-0000-7000-8000-00000000000a", "01a2103c-0000-7000-8000-00000000000b"
+ROUNDING, DISCOUNT = recon_pb2.DIFFERENCE_KIND_ROUNDING, recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT
+CHARGE, OVERPAID = recon_pb2.DIFFERENCE_KIND_BANK_CHARGE, recon_pb2.DIFFERENCE_KIND_OVERPAYMENT
 MATCHED = recon_pb2.TRANSACTION_STATE_MATCHED
 
 
@@ -114,6 +116,42 @@ def test_a_bank_account_needs_a_name_and_a_currency_alone():
 def test_the_difference_is_what_remains_and_positive_is_money_in(amount, settled, difference):
     match = drafted([transaction(ONE, amount)], pay(ONE, BILL, settled))
     assert match.difference == eur(difference)
+
+
+@pytest.mark.parametrize(
+    ("amount", "settled", "looks"),
+    [
+        ("100.05", "100", ROUNDING),
+        ("-100.05", "100", ROUNDING),
+        ("98.00", "100", DISCOUNT),  # a customer pays 2 % less
+        ("97.99", "100", DISCOUNT),
+        ("92.50", "100", CHARGE),
+        ("120.00", "100", OVERPAID),  # and too much
+        ("-98.00", "100", DISCOUNT),  # we pay a supplier less
+        ("-112.00", "100", CHARGE),  # and more
+        ("-131.00", "100", OVERPAID),
+        ("-16.00", "10", OVERPAID),
+        ("100", "100", 0),
+    ],
+)
+def test_a_difference_is_what_it_looks_like_unless_somebody_says(amount, settled, looks):
+    match = drafted([transaction(ONE, amount)], pay(ONE, BILL, settled))
+    assert match.difference_kind == looks
+    assert match.bank_amount == eur(f"{Decimal(amount):.2f}")
+    said = rules.draft(
+        {ONE: transaction(ONE, amount)},
+        [pay(ONE, BILL, settled)],
+        confidence=1,
+        reasons=[],
+        difference_kind=CHARGE,
+    )
+    assert said.difference_kind == (CHARGE if looks else 0)
+
+
+def test_a_difference_is_measured_in_the_currencys_own_units():
+    for amount, kind in (("10005", ROUNDING), ("-12500", CHARGE)):
+        one = transaction(ONE, amount, currency_code="JPY")
+        assert drafted([one], pay(ONE, BILL, "10000", "JPY")).difference_kind == kind
 
 
 def test_a_match_counts_on_the_last_day_and_other_currencies_leave_no_difference():

@@ -1,15 +1,14 @@
 """How a confirmed match is posted.
 
-The bank gets what its transactions came to: the allocations by direction and the difference. What
-is owed is cleared at the rate at which it was booked, the bank's side counts at the rate of the
-day, and what lies between is an exchange gain or loss.
+The bank gets what its transactions came to, at the rate of the day. What is owed is cleared at the
+rate at which it was booked, and what lies between is an exchange gain or loss.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_pb2 import Match
 from auditron.reporting.v1.reporting_pb2 import JournalEntry, Posting
 
@@ -27,11 +26,13 @@ from .invoices import (
 )
 from .requests import is_uuid, to_date
 
-# In smallest units of the base currency: what may be taken for rounding, and for a bank's charge.
-ROUNDING_UNITS = 5
-CHARGE_UNITS = 3_000
-# Cash discounts, in per cent, that are usual; another shortfall of a customer is a bank's charge.
-USUAL_DISCOUNTS = tuple(map(Decimal, ("1", "1.5", "2", "2.5", "3", "4", "5")))
+# Where a difference goes: of money in for invoices, and of money out.
+_ACCOUNTS = {
+    recon_pb2.DIFFERENCE_KIND_ROUNDING: (chart.ROUNDING, chart.ROUNDING),
+    recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT: (chart.DISCOUNTS_GRANTED, chart.DISCOUNTS_RECEIVED),
+    recon_pb2.DIFFERENCE_KIND_BANK_CHARGE: (chart.BANK_CHARGES, chart.BANK_CHARGES),
+    recon_pb2.DIFFERENCE_KIND_OVERPAYMENT: (chart.RECEIVABLES, chart.PAYABLES),
+}
 
 
 @dataclass(frozen=True)
@@ -96,25 +97,19 @@ def settled_of(match: Match) -> dict[str, tuple[Decimal, str]]:
             if currency != each.amount.currency_code:
                 raise Unpostable("MATCH_INCONSISTENT", "An invoice is settled in two currencies.")
             found[key] = (before + money.to_decimal(each.amount), currency)
-        difference_of(match)
+        money.to_decimal(match.bank_amount)
+        if money.to_decimal(match.difference) and match.difference_kind not in _ACCOUNTS:
+            raise Unpostable("MATCH_INCOMPLETE", "The match does not say what its difference is.")
     except money.InvalidMoney as error:
         raise Unpostable("MATCH_INCOMPLETE", str(error)) from None
     return {key: (abs(amount), currency) for key, (amount, currency) in found.items()}
 
 
-def difference_of(match: Match) -> tuple[Decimal, str]:
-    """Return the difference and its currency, 0 and "" if there is none. Raises InvalidMoney."""
-    if not match.difference.ByteSize():
-        return Decimal(0), ""
-    return money.to_decimal(match.difference), match.difference.currency_code
-
-
 def currencies_of(match: Match) -> set[str]:
     """Return the currencies whose rates the entry needs."""
-    amount, currency = difference_of(match)
-    return {each.amount.currency_code for each in match.allocations} | (
-        {currency} if amount else set()
-    )
+    return {each.amount.currency_code for each in match.allocations} | {
+        match.bank_amount.currency_code
+    }
 
 
 def match_entry(match: Match, items: Sequence[Item], rates: Rates, bank_known: bool) -> Draft:
@@ -129,11 +124,16 @@ def match_entry(match: Match, items: Sequence[Item], rates: Rates, bank_known: b
             wrong = f"An invoice in {item.currency_code} is settled in another currency."
             raise Unpostable("MATCH_INCONSISTENT", wrong)
     flows = [(item, item.flow * settled[item.invoice_id][0]) for item in items]
-    difference = difference_of(match)
     account, remark = _bank_account(match, bank_known)
-    lines = [_bank(account, flows, difference, rates)]
+    paid, currency = money.to_decimal(match.bank_amount), match.bank_amount.currency_code
+    rest = money.to_decimal(match.difference)
+    if {item.currency_code for item in items} == {currency} and paid != rest + sum(
+        flow for _, flow in flows
+    ):
+        raise Unpostable("MATCH_INCONSISTENT", "The amounts of the match do not add up.")
+    lines = [Line(account, rates.to_base(paid, currency), paid, currency)]
     lines += [_cleared(item, flow, rates.base) for item, flow in flows]
-    lines += _difference(*difference, flows, rates)
+    lines += _difference(match, flows, rates)
     lines += _exchange(lines, rates.base)
     used = [line for line in lines if line.amount or line.original]
     entry = JournalEntry(
@@ -144,22 +144,6 @@ def match_entry(match: Match, items: Sequence[Item], rates: Rates, bank_known: b
         postings=[_posting(line, rates.base) for line in used],
     )
     return Draft(entry, [line.invoice_id for line in used])
-
-
-def _bank(
-    account: str, flows: Sequence[Flow], difference: tuple[Decimal, str], rates: Rates
-) -> Line:
-    """What the transactions came to, in their currency where there is one."""
-    by_currency: dict[str, Decimal] = defaultdict(Decimal)
-    for item, flow in flows:
-        by_currency[item.currency_code] += flow
-    if difference[0]:
-        by_currency[difference[1]] += difference[0]
-    total = sum((rates.to_base(flow, code) for code, flow in by_currency.items()), Decimal(0))
-    if len(by_currency) == 1:
-        [(code, flow)] = by_currency.items()
-        return Line(account, total, flow, code)
-    return Line(account, total, total, rates.base)
 
 
 def _cleared(item: Item, flow: Decimal, base: str) -> Line:
@@ -177,15 +161,14 @@ def _cleared(item: Item, flow: Decimal, base: str) -> Line:
     return Line(account, -cleared, -flow, item.currency_code, item.counterparty, item.invoice_id)
 
 
-def _difference(
-    amount: Decimal, currency: str, flows: Sequence[Flow], rates: Rates
-) -> Iterator[Line]:
+def _difference(match: Match, flows: Sequence[Flow], rates: Rates) -> Iterator[Line]:
     """What remains of the transactions: positive is money in, and so a credit."""
+    amount, currency = money.to_decimal(match.difference), match.difference.currency_code
     if not amount:
         return
     weights = [rates.to_base(flow, item.currency_code) for item, flow in flows]
     total, in_base = sum(weights, Decimal(0)), rates.to_base(amount, currency)
-    account = difference_account(in_base, total, rates.base)
+    account = _ACCOUNTS[match.difference_kind][total < 0]
     taxed = Decimal(0)
     if account in (chart.DISCOUNTS_GRANTED, chart.DISCOUNTS_RECEIVED) and total:
         # A discount lessens the VAT as much as the price.
@@ -200,28 +183,6 @@ def _difference(
     is_owed = account in (chart.RECEIVABLES, chart.PAYABLES)
     name = names.pop() if is_owed and len(names) == 1 else ""
     yield Line(account, vat_base - in_base, vat - amount, currency, name)
-
-
-def difference_account(amount: Decimal, flow: Decimal, base: str) -> str:
-    """Return the account of a difference, beside a flow of money for invoices (positive is in).
-
-    Too little from a customer is a discount if it is a usual part, else a bank's charge; too little
-    to a supplier is a discount. Too much to a supplier is a bank's charge if it may be one; other
-    money too much is owed back, and stays on receivables or payables. All in the base currency.
-    """
-    unit = Decimal(1).scaleb(-money.exponent(base))
-    if abs(amount) <= ROUNDING_UNITS * unit:
-        return chart.ROUNDING
-    is_short = (amount < 0) != (flow < 0)
-    if flow < 0:
-        if is_short:
-            return chart.DISCOUNTS_RECEIVED
-        is_charge = abs(amount) <= min(CHARGE_UNITS * unit, abs(flow) / 2)
-        return chart.BANK_CHARGES if is_charge else chart.PAYABLES
-    if not is_short:
-        return chart.RECEIVABLES
-    away = (abs(abs(amount) - flow * percent / 100) for percent in USUAL_DISCOUNTS)
-    return chart.DISCOUNTS_GRANTED if min(away) <= 2 * unit else chart.BANK_CHARGES
 
 
 def _exchange(lines: Sequence[Line], base: str) -> list[Line]:

@@ -120,24 +120,32 @@ def in_currency(currency: str, gross: str, tax: str = "0", **changes: Any) -> in
 
 
 def match(
-    *allocations: tuple[str, object], difference: object = 0, currency: str = "EUR", **changes: Any
+    *allocations: tuple[invoice_pb2.Invoice, object],
+    difference: object = 0,
+    kind: int = recon_pb2.DIFFERENCE_KIND_BANK_CHARGE,
+    currency: str = "EUR",
+    **changes: Any,
 ) -> recon_pb2.Match:
-    """A confirmed match of (invoice_id, amount) pairs."""
+    """A confirmed match of (invoice, amount) pairs, and of the money that they and the rest are."""
     made = recon_pb2.Match(
         match_id=uuid7(),
         state=recon_pb2.MATCH_STATE_CONFIRMED,
         posting_date=day(changes.pop("posting_date", "2026-01-20")),
         account_code=changes.pop("account_code", ""),
     )
-    transaction_id = uuid7()
-    for invoice_id, amount in allocations:
+    transaction_id, paid = uuid7(), Decimal(str(difference))
+    for each, amount in allocations:
+        is_credit = each.document_type == invoice_pb2.DOCUMENT_TYPE_CREDIT_NOTE
+        comes_in = (each.direction == RECEIVABLE) != is_credit
+        paid += abs(Decimal(str(amount))) * (1 if comes_in else -1)
         made.allocations.add(
             transaction_id=transaction_id,
-            invoice_id=invoice_id,
-            amount=money(amount, changes.get("invoice_currency", currency)),
+            invoice_id=each.invoice_id,
+            amount=money(amount, currency),
         )
-    if difference:
-        made.difference.CopyFrom(money(difference, currency))
+    made.bank_amount.CopyFrom(money(paid, currency))
+    made.difference.CopyFrom(money(difference, currency))
+    made.difference_kind = kind if difference else recon_pb2.DIFFERENCE_KIND_UNSPECIFIED
     return made
 
 

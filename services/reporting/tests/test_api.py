@@ -151,7 +151,7 @@ async def test_every_report_is_answered_as_a_table(books, made):
     claim = made.invoice(direction=made.RECEIVABLE, account_code="")
     await books.approve(bill, late, claim)
     await books.entries(3)
-    await books.confirm(made.match((bill.invoice_id, "100.00")))
+    await books.confirm(made.match((bill, "100.00")))
     await books.entries(4)
     tables = {kind: await books.report(kind, "2026-03-31") for kind in KINDS.values()[1:]}
     assert all(table.last_entry_number == 4 for table in tables.values())

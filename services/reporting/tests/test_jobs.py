@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from auditron.event.v1.event_pb2 import Event
 from auditron.invoice.v1.invoice_events_pb2 import InvoiceApproved, InvoiceReopened
+from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_events_pb2 import MatchConfirmed, MatchUndone
 from auditron.reporting.v1 import reporting_pb2
 from auditron.reporting.v1.reporting_pb2 import ExchangeRate, Report
@@ -28,6 +29,7 @@ from services.reporting.settings import Settings
 from services.reporting.store import entries, figures, organizations, rejections, reports
 
 D = Decimal
+DISCOUNT = recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT
 
 
 async def test_a_payable_invoice_is_posted(books, made):
@@ -75,8 +77,8 @@ async def test_an_account_that_cannot_be_used_is_replaced_and_named(books, made)
 async def test_a_match_clears_the_invoice_and_moves_the_bank(books, made):
     bill, claim = made.invoice(), made.invoice(direction=made.RECEIVABLE)
     await books.approve(bill, claim)
-    paid = made.match((bill.invoice_id, "119.00"))
-    received = made.match((claim.invoice_id, "59.00"), account_code="9")
+    paid = made.match((bill, "119.00"))
+    received = made.match((claim, "59.00"), account_code="9")
     await books.confirm(paid, received)
     assert made.amounts(await books.entry(paid)) == {"1800": D(-119), "1600": D(119)}
     entry = await books.entry(received)
@@ -87,7 +89,7 @@ async def test_a_match_clears_the_invoice_and_moves_the_bank(books, made):
 async def test_a_credit_note_is_set_off(books, made):
     bill, credit = made.invoice(), made.in_currency("EUR", "20.00", document_type=made.CREDIT_NOTE)
     await books.approve(bill, credit)
-    paid = made.match((bill.invoice_id, "119.00"), (credit.invoice_id, "-20.00"))
+    paid = made.match((bill, "119.00"), (credit, "-20.00"))
     await books.confirm(paid)
     assert made.amounts(await books.entry(paid)) == {"1800": D(-99), "1600": D(99)}
     assert "1600" not in await books.balances()
@@ -96,7 +98,7 @@ async def test_a_credit_note_is_set_off(books, made):
 async def test_what_comes_back_for_a_credit_note_alone_is_money_in(books, made):
     credit = made.in_currency("EUR", "20.00", document_type=made.CREDIT_NOTE)
     await books.approve(credit)
-    received = made.match((credit.invoice_id, "20.00"))
+    received = made.match((credit, "20.00"))
     await books.confirm(received)
     assert made.amounts(await books.entry(received)) == {"1800": D(20), "1600": D(-20)}
 
@@ -104,8 +106,8 @@ async def test_what_comes_back_for_a_credit_note_alone_is_money_in(books, made):
 async def test_a_discount_lessens_the_tax_too(books, made):
     bill, claim = made.invoice(), made.invoice(direction=made.RECEIVABLE)
     await books.approve(bill, claim)
-    paid = made.match((bill.invoice_id, "119.00"), difference="2.38")
-    received = made.match((claim.invoice_id, "119.00"), difference="-2.38")
+    paid = made.match((bill, "119.00"), difference="2.38", kind=DISCOUNT)
+    received = made.match((claim, "119.00"), difference="-2.38", kind=DISCOUNT)
     await books.confirm(paid, received)
     assert made.amounts(await books.entry(paid)) == {
         "1800": D("-116.62"), "1600": D(119), "1400": D("-0.38"), "5730": D("-2.00"),
@@ -137,7 +139,7 @@ async def test_an_undone_match_is_reversed(books, made):
     bill = made.invoice()
     await books.approve(bill)
     await books.entries(1)
-    paid = made.match((bill.invoice_id, "119.00"))
+    paid = made.match((bill, "119.00"))
     await books.confirm(paid)
     await books.undo(paid)
     entries = await books.entries(3)
@@ -147,7 +149,7 @@ async def test_an_undone_match_is_reversed(books, made):
 
 async def test_a_match_that_comes_before_its_invoice_waits_for_it(books, made):
     bill, other = made.invoice(), made.invoice()
-    await books.confirm(made.match((bill.invoice_id, "119.00"), (other.invoice_id, "119.00")))
+    await books.confirm(made.match((bill, "119.00"), (other, "119.00")))
     [waiting] = await books.rejections(1)
     assert waiting.reason == "INVOICE_NOT_POSTED"
     await books.approve(bill)
@@ -163,8 +165,8 @@ async def test_a_match_behind_one_that_waits_keeps_its_place(books, made):
     first, second = made.invoice(), made.invoice()
     await books.approve(first)
     await books.entries(1)
-    big = made.match((first.invoice_id, "19.00"), (second.invoice_id, "119.00"))
-    small = made.match((first.invoice_id, "100.00"))
+    big = made.match((first, "19.00"), (second, "119.00"))
+    small = made.match((first, "100.00"))
     await books.confirm(big, small)
     found = await books.rejections(2)
     assert {one.reason for one in found} == {"INVOICE_NOT_POSTED", "EARLIER_MATCH_WAITS"}
@@ -178,8 +180,8 @@ async def test_undoing_a_match_that_waits_frees_those_behind_it(books, made):
     first = made.invoice()
     await books.approve(first)
     await books.entries(1)
-    big = made.match((first.invoice_id, "19.00"), (made.invoice().invoice_id, "119.00"))
-    await books.confirm(big, made.match((first.invoice_id, "100.00")))
+    big = made.match((first, "19.00"), (made.invoice(), "119.00"))
+    await books.confirm(big, made.match((first, "100.00")))
     await books.rejections(2)
     await books.undo(big)
     await books.entries(2)
@@ -190,7 +192,7 @@ async def test_facts_that_come_before_their_organization_wait_for_it(reporting, 
     books = made.Books(reporting, producers)
     bill = made.invoice()
     await books.approve(bill)
-    await books.confirm(made.match((bill.invoice_id, "119.00")))
+    await books.confirm(made.match((bill, "119.00")))
     found = await books.rejections(2)
     assert {one.reason for one in found} == {"LEDGER_NOT_READY"}
     await books.create()
@@ -202,7 +204,7 @@ async def test_facts_that_come_before_their_organization_wait_for_it(reporting, 
 async def test_without_a_rate_nothing_is_posted_until_it_is_set(books, made):
     bill = made.in_currency("USD", "110.00", "10.00")
     await books.approve(bill)
-    await books.confirm(made.match((bill.invoice_id, "110.00"), currency="USD"))
+    await books.confirm(made.match((bill, "110.00"), currency="USD"))
     found = await books.rejections(2)
     assert {one.reason for one in found} == {"EXCHANGE_RATE_MISSING"}
     assert await books.entries() == []
@@ -237,7 +239,7 @@ async def test_an_invoice_paid_in_parts_ends_at_zero_in_both_currencies(books, m
     await books.approve(claim)
     await books.entries(1)
     for amount in ("33.33", "33.33", "33.34"):
-        await books.confirm(made.match((claim.invoice_id, amount), currency="USD"))
+        await books.confirm(made.match((claim, amount), currency="USD"))
     entries = await books.entries(4)
     cleared = [made.amounts(entry)["1200"] for entry in entries]
     assert cleared == [D("33.33"), D("-11.11"), D("-11.11"), D("-11.11")]
@@ -247,17 +249,24 @@ async def test_an_invoice_paid_in_parts_ends_at_zero_in_both_currencies(books, m
 
 
 async def test_what_cannot_be_posted_says_why(books, made):
+    bill = made.invoice()
     await books.approve(
         made.invoice(net=made.money("90.00")), made.invoice(gross=None), made.invoice(direction=0)
     )
-    await books.confirm(made.match(), made.match(("x", "1.00")))
+    await books.confirm(made.match(), made.match((made.invoice(invoice_id="x"), "1.00")))
+    await books.confirm(made.match((bill, "9.00"), difference="1.00", kind=0))
+    wrong = made.match((bill, "9.00"))
+    wrong.bank_amount.amount = "9.00"
+    await books.approve(bill)
+    await books.entries(1)
+    await books.confirm(wrong)
     await books.set_rate("USD", "2026-01-10", "9999999999")
     await books.approve(made.in_currency("USD", "999999999999999"))
-    found = sorted(one.reason for one in await books.rejections(6))
+    found = sorted(one.reason for one in await books.rejections(8))
     assert found == [
         "AMOUNT_TOO_LARGE",
         "INVOICE_INCOMPLETE", "INVOICE_INCOMPLETE", "INVOICE_UNBALANCED", "MATCH_INCOMPLETE",
-        "MATCH_INCONSISTENT",
+        "MATCH_INCOMPLETE", "MATCH_INCONSISTENT", "MATCH_INCONSISTENT",
     ]  # fmt: skip
 
 
@@ -284,15 +293,15 @@ async def test_a_rate_counts_from_when_it_is_set(books, made):
 async def test_a_replay_of_all_logs_gives_the_same_figures(reporting, producers, books, made):
     bill, other, foreign = made.invoice(), made.invoice(), made.in_currency("USD", "100.00")
     claim = made.in_currency("USD", "33.33", direction=made.RECEIVABLE, account_code="")
-    undone = made.match((other.invoice_id, "20.00"))
-    await books.confirm(made.match((bill.invoice_id, "19.00"), (other.invoice_id, "60.00")), undone)
+    undone = made.match((other, "20.00"))
+    await books.confirm(made.match((bill, "19.00"), (other, "60.00")), undone)
     await books.undo(undone)
     await books.approve(foreign, claim, bill)
     await books.rejections(3)
     await books.set_rate("USD", "2026-01-08", "0.5")
     await books.entries(3)
     await books.set_rate("USD", "2026-01-10", "0.7")
-    await books.confirm(made.match((claim.invoice_id, "33.33"), difference="-1", currency="USD"))
+    await books.confirm(made.match((claim, "33.33"), difference="-1", currency="USD"))
     await books.approve(other)
     await books.set_rate("USD", "2026-01-19", "0.8")
     await books.entries(6)
@@ -314,7 +323,7 @@ async def test_a_replay_of_all_logs_gives_the_same_figures(reporting, producers,
 
 async def test_a_second_reading_of_the_logs_posts_nothing_twice(reporting, producers, books, made):
     bill = made.invoice()
-    paid = made.match((bill.invoice_id, "119.00"))
+    paid = made.match((bill, "119.00"))
     await books.approve(bill)
     await books.entries(1)
     await books.confirm(paid)
@@ -327,7 +336,7 @@ async def test_a_second_reading_of_the_logs_posts_nothing_twice(reporting, produ
     await books.approve(last)
     entries = await books.entries(5)
     assert entries[:4] == before
-    await books.confirm(made.match((last.invoice_id, "119.00")))
+    await books.confirm(made.match((last, "119.00")))
     await books.entries(6)
 
 
@@ -406,9 +415,9 @@ async def _events(made, steps) -> tuple[list[Event], list[Event]]:
             invoices.state(bill.invoice_id, InvoiceReopened(invoice=bill))
         elif what == "confirm" and number in approved:
             second = bills[(number + 2) % 4] if number in (0, 2) else None
-            pairs = [(bill.invoice_id, D(cents) / 100)]
+            pairs = [(bill, D(cents) / 100)]
             if second is not None and (number + 2) % 4 in approved:
-                pairs.append((second.invoice_id, D(cents) / 200))
+                pairs.append((second, D(cents) / 200))
                 in_use.add((number + 2) % 4)
             in_use.add(number)
             match = made.match(
@@ -487,7 +496,7 @@ def _task(books, report: Report) -> Task:
     return Task(
         task_id=report.report_id, kind="write_report", organization_id=books.organization_id,
         payload=report.SerializeToString(), attempt=1, max_attempts=6, error="", actor="user:u1",
-        traceparent="", request_id="", waited_s=0.0,
+        traceparent="", request_id="", waited_s=0.0, age_s=0.0,
     )  # fmt: skip
 
 
@@ -544,7 +553,7 @@ async def test_files_that_no_report_names_are_swept(reporting, books):
 
 async def test_a_rejection_is_told_of_once_and_only_where_a_person_can_help(reporting, books, made):
     bill = made.in_currency("USD", "110.00")
-    waiting = made.match((made.invoice().invoice_id, "1.00"))
+    waiting = made.match((made.invoice(), "1.00"))
     await books.approve(bill)
     await books.confirm(waiting)
     await books.rejections(2)

@@ -4,37 +4,42 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from auditron.invoice.v1 import invoice_pb2
+from auditron.recon.v1 import recon_pb2
 from auditron.reporting.v1 import reporting_pb2
 
 from services.reporting.rules import chart, files, invoices, matches, requests, tables
 
 D = Decimal
+PAYABLE, RECEIVABLE = invoice_pb2.DIRECTION_PAYABLE, invoice_pb2.DIRECTION_RECEIVABLE
 TODAY = date(2026, 6, 1)
 
 
 @pytest.mark.parametrize(
-    ("amount", "flow", "account"),
+    ("kind", "direction", "account"),
     [
-        ("0.05", "100", chart.ROUNDING),
-        ("-0.05", "-100", chart.ROUNDING),
-        ("-2.00", "100", chart.DISCOUNTS_GRANTED),  # a customer pays 2 % less
-        ("-2.01", "100", chart.DISCOUNTS_GRANTED),
-        ("-7.50", "100", chart.BANK_CHARGES),
-        ("20.00", "100", chart.RECEIVABLES),  # and too much
-        ("2.00", "-100", chart.DISCOUNTS_RECEIVED),  # we pay a supplier less
-        ("-12.00", "-100", chart.BANK_CHARGES),  # and more
-        ("-31.00", "-100", chart.PAYABLES),
-        ("-6.00", "-10", chart.PAYABLES),
-        ("-5.00", "0", chart.BANK_CHARGES),
+        (recon_pb2.DIFFERENCE_KIND_ROUNDING, RECEIVABLE, chart.ROUNDING),
+        (recon_pb2.DIFFERENCE_KIND_ROUNDING, PAYABLE, chart.ROUNDING),
+        (recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT, RECEIVABLE, chart.DISCOUNTS_GRANTED),
+        (recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT, PAYABLE, chart.DISCOUNTS_RECEIVED),
+        (recon_pb2.DIFFERENCE_KIND_BANK_CHARGE, RECEIVABLE, chart.BANK_CHARGES),
+        (recon_pb2.DIFFERENCE_KIND_BANK_CHARGE, PAYABLE, chart.BANK_CHARGES),
+        (recon_pb2.DIFFERENCE_KIND_OVERPAYMENT, RECEIVABLE, chart.RECEIVABLES),
+        (recon_pb2.DIFFERENCE_KIND_OVERPAYMENT, PAYABLE, chart.PAYABLES),
     ],
 )
-def test_a_difference_has_an_account(amount, flow, account):
-    assert matches.difference_account(D(amount), D(flow), "EUR") == account
-
-
-def test_a_difference_is_measured_in_the_currencys_own_units():
-    assert matches.difference_account(D(5), D(1000), "JPY") == chart.ROUNDING
-    assert matches.difference_account(D(-2500), D(-10_000), "JPY") == chart.BANK_CHARGES
+def test_a_difference_has_an_account_by_its_kind(made, kind, direction, account):
+    bill = made.in_currency("EUR", "100.00", direction=direction)
+    match = made.match((bill, "100.00"), difference="-3.00", kind=kind)
+    item = matches.Item(bill.invoice_id, direction, 1, "", "EUR", D(100), D(0), D(100), D(0), D(0))
+    [draft] = [matches.match_entry(match, [item], invoices.Rates("EUR", {}), bank_known=True)]
+    control = "1200" if direction == RECEIVABLE else "1600"
+    found = [
+        D(each.amount.amount)
+        for each in draft.entry.postings
+        if each.account_code == account and (account != control or not each.counterparty)
+    ]
+    assert D(3) in found
 
 
 @pytest.mark.parametrize(
@@ -75,15 +80,17 @@ def test_an_invoice_of_nothing_has_nothing_to_post(made):
 
 
 def test_a_bank_in_another_currency_than_the_invoice_counts_at_the_days_rates(made):
-    item = matches.Item("", 2, 1, "C", "USD", D(100), D(0), D("90.00"), D(100), D("90.00"))
     bill = made.in_currency("USD", "100.00")
-    item = matches.Item(**{**vars(item), "invoice_id": bill.invoice_id})
-    match = made.match((bill.invoice_id, "100.00"), currency="USD")
-    match.difference.CopyFrom(made.money("-5.00", "EUR"))
+    item = matches.Item(
+        bill.invoice_id, RECEIVABLE, 1, "C", "USD", D(100), D(0), D("90.00"), D(100), D("90.00")
+    )
+    match = made.match((bill, "100.00"), currency="USD")
+    match.bank_amount.CopyFrom(made.money("91.30", "EUR"))
+    match.difference.CopyFrom(made.money("0.00", "EUR"))
     rates = invoices.Rates("EUR", {"USD": D("0.95")})
     draft = matches.match_entry(match, [item], rates, bank_known=True)
     assert made.amounts(draft.entry) == {
-        "1800": D("90.00"), "1200": D("-90.00"), "6855": D("5.00"), "4840": D("-5.00"),
+        "1800": D("91.30"), "1200": D("-90.00"), "4840": D("-1.30"),
     }  # fmt: skip
     assert sum(made.amounts(draft.entry).values()) == 0
     assert draft.invoice_ids.count(bill.invoice_id) == 1
