@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml)) gateway
 IMAGE := build/protos.binpb
 TESTS ?=
+STORES ?= embedded
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check fmt lock load fault contracts baseline clean
@@ -19,8 +20,8 @@ demo: $(VENV)/.synced ## carry the examples, or FILES=…, from upload to the re
 run: $(VENV)/.synced ## run the platform until Ctrl-C; its data stays in .data
 	@$(BIN)/python -m libs.run
 
-test: $(VENV)/.synced ## run every test, or TESTS=path
-	@$(BIN)/pytest $(TESTS)
+test: $(VENV)/.synced ## run every test, or TESTS=path; with a Docker engine also STORES=containers
+	@$(BIN)/pytest --stores=$(STORES) $(TESTS)
 
 check: $(VENV)/.synced contracts ## lint, types, import rules, contracts, house rules
 	@$(BIN)/ruff check .
