@@ -1,6 +1,7 @@
 """The house rules that no linter knows: see docs/HOUSE.md."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,13 @@ def test_functions_are_no_longer_than_a_screen() -> None:
     print("\n".join(f"{length:4} {name}" for length, name in longest))  # noqa: T201
     print("\n".join(f"{length:4} {path.relative_to(ROOT)}" for length, path in files))  # noqa: T201
     assert longest[0][0] <= 70, longest[0]
+
+
+def test_the_metrics_to_watch_and_the_files_that_docs_name_exist() -> None:
+    code = "\n".join(path.read_text() for path in SOURCES if "tests" not in path.parts)
+    watched = re.findall(r"`(auditron_\w+)", (ROOT / "docs/OPERATIONS.md").read_text())
+    assert len(watched) > 5
+    assert [name for name in watched if f'"{name}"' not in code] == []
+    for page in [ROOT / "README.md", ROOT / "charts/README.md", *(ROOT / "docs").glob("*.md")]:
+        links = re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
