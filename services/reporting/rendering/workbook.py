@@ -15,6 +15,7 @@ from .wording import amounts_in, period, printable
 
 A4 = 9  # as the file format counts paper
 HEAD_LINES = 6  # organization, title, days, currency, an empty one, the column names
+TITLE_LINE, TITLE_HEIGHT, TITLE_SIZE = 2, 27, 18  # height and size in points
 LABEL_WIDTH, AMOUNT_WIDTH, CODE_WIDTH = (24, 70), (14, 40), 11
 
 _DARK, _BAND, _LINE = "1F3864", "EEF2F8", "8EA0BF"
@@ -38,6 +39,7 @@ def write(table: ReportTable) -> bytes:
     for number, width in enumerate(widths, 1):
         sheet.column_dimensions[get_column_letter(number)].width = width
     sheet.freeze_panes = f"{get_column_letter(first + 1)}{HEAD_LINES + 1}"
+    sheet.row_dimensions[TITLE_LINE].height = TITLE_HEIGHT  # no program finds it when it opens one
     sheet.print_title_rows = f"{HEAD_LINES}:{HEAD_LINES}"
     sheet.page_setup.orientation = "landscape" if len(table.columns) > 4 else "portrait"
     sheet.page_setup.paperSize = A4
@@ -54,7 +56,7 @@ def write(table: ReportTable) -> bytes:
 
 def _lines(sheet: Any, table: ReportTable, *, with_codes: bool) -> Iterator[list[Any]]:
     yield [_text(sheet, table.organization_name, _PLAIN)]
-    yield [_text(sheet, table.title, Font(name="Calibri", size=18, bold=True, color=_DARK))]
+    yield [_text(sheet, table.title, Font(name="Calibri", size=TITLE_SIZE, bold=True, color=_DARK))]
     yield [_text(sheet, period(table), _PLAIN)]
     yield [_text(sheet, amounts_in(table), Font(name="Calibri", size=9, color="6B7280"))]
     yield []
