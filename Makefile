@@ -42,10 +42,10 @@ fault: $(VENV)/.synced ## kill processes under load and count what was lost or d
 
 contracts: $(IMAGE) ## lint the contracts and refuse breaking changes
 	@$(BIN)/buf lint $(IMAGE) --config protos/buf.yaml
-	@test ! -e protos/baseline.binpb || $(BIN)/buf breaking $(IMAGE) --against protos/baseline.binpb --config protos/buf.yaml
+	@$(BIN)/buf breaking $(IMAGE) --against protos/baseline.binpb --config protos/buf.yaml
 
 baseline: $(IMAGE) ## take the contracts as they stand for what must not break
-	@cp $(IMAGE) protos/baseline.binpb
+	@$(BIN)/buf build $(IMAGE) --exclude-source-info -o protos/baseline.binpb
 
 lock: $(VENV)/.synced ## resolve the dependencies anew
 	@$(BIN)/uv lock -q --upgrade

@@ -21,13 +21,20 @@ from rich.table import Table
 from libs.run.platform import ROOT, Platform
 
 EXAMPLES = Path(__file__).resolve().parent
-STATEMENTS = (".csv", ".camt053.xml")
+CAMT = b"urn:iso:std:iso:20022:tech:xsd:camt.05"  # 052, 053 and 054 are statements
 OWN_SALES = "sale"  # a file with this in its name is an invoice of ours
 CONTENT_TYPES = {".xml": "application/xml", ".csv": "text/csv"}
 ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 REPORTS = ("PROFIT_AND_LOSS", "BALANCE_SHEET", "TRIAL_BALANCE", "PAYABLES_AGEING",
            "RECEIVABLES_AGEING")  # fmt: skip
+# Why something is not posted yet: what passes when another thing is.
+PASSING = {"LEDGER_NOT_READY", "INVOICE_NOT_POSTED", "EARLIER_MATCH_WAITS"}
 WAIT_S = 240
+# What a developer may have exported for other work: it would send documents and mail to others, or
+# take payments. Stores that the environment names are meant for this platform, too.
+NOTHING_FOREIGN = dict.fromkeys(
+    ("OPENAI_API_KEY", "STRIPE_API_KEY", "SMTP_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"), ""
+)
 
 console = Console(width=None if sys.stdout.isatty() else 140)
 
@@ -56,9 +63,19 @@ class Api:
             raise Refused(answer.json())
         return answer.json() if "json" in answer.headers.get("content-type", "") else answer.content
 
+    async def every(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """All that a list has, page after page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self.call("GET", path, params=query)
+            found += page.get(path.rpartition("/")[2], [])
+            if not page.get("next_page_token"):
+                return found
+            query["page_token"] = page["next_page_token"]
+
     async def send(self, path: str, file: Path, **query: str) -> Any:
         """Stream a file as the body of a POST."""
-        kind = CONTENT_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0]
+        kind = CONTENT_TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0]
         headers = {"Content-Type": kind or "application/octet-stream"}
         query["filename"] = file.name
         return await self.call(
@@ -85,26 +102,36 @@ async def main(files: Sequence[Path]) -> None:
     shutil.rmtree(folder / "out", ignore_errors=True)
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    documents = [file for file in files if not file.name.endswith(STATEMENTS)]
-    statements = [file for file in files if file.name.endswith(STATEMENTS)]
     async with (
         platform(folder / "platform") as url,
         httpx.AsyncClient(base_url=url, timeout=60) as http,
     ):
-        api = Api(http)
-        await sign_up(api)
-        uploads = await upload_and_watch(api, documents)
-        await review(api, uploads)
-        if statements:
-            await reconcile(api, statements)
-        await write_reports(api, out)
+        await carry(Api(http), files, out)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. The reports lie in [b]{out}[/b]")
+
+
+async def carry(api: Api, files: Sequence[Path], out: Path) -> None:
+    """Carry documents and statements to the reports, which are written into the folder `out`."""
+    statements = [file for file in files if is_statement(file)]
+    await sign_up(api)
+    uploads = await upload_and_watch(api, [file for file in files if file not in statements])
+    await review(api, uploads)
+    if statements:
+        await reconcile(api, statements)
+    await write_reports(api, out)
+
+
+def is_statement(file: Path) -> bool:
+    """Whether a file is a bank's: a table, or XML in the namespace of one of its messages."""
+    with file.open("rb") as content:
+        is_camt = CAMT in content.read(65_536)
+    return file.suffix.lower() == ".csv" or (file.suffix.lower() == ".xml" and is_camt)
 
 
 @asynccontextmanager
 async def platform(folder: Path) -> AsyncIterator[str]:
     """The whole platform, each role a process of its own; its address."""
-    running = Platform(folder, split=True, gateway_port=8090)
+    running = Platform(folder, split=True, settings=NOTHING_FOREIGN, gateway_port=8090)
     with console.status("starting") as status:
         await running.start(status.update)
     console.print(f"[b]{len(running.children)} processes run[/b]: {', '.join(running.children)}")
@@ -260,9 +287,10 @@ def warned(invoice: dict[str, Any]) -> str:
 async def reconcile(api: Api, statements: Sequence[Path]) -> None:
     """Import each statement, wait for the matching, confirm what is proposed."""
     console.rule("4 · bank statement and matching")
-    account = await api.call("POST", "/v1/bank_accounts", json={
-        "display_name": "Main account", "iban": "DE02120300000000202051", "currency_code": "EUR",
-    })  # fmt: skip
+    # Without an IBAN it takes the statements of any account.
+    account = await api.call(
+        "POST", "/v1/bank_accounts", json={"display_name": "Main account", "currency_code": "EUR"}
+    )
     for file in statements:
         path = f"/v1/bank_accounts/{account['bank_account_id']}/statements:import"
         statement = await api.send(path, file)
@@ -289,20 +317,12 @@ async def reconcile(api: Api, statements: Sequence[Path]) -> None:
 
 async def show_matches(api: Api) -> None:
     """Confirm the proposals, then print every match with its reasons."""
-    proposed = await api.call("GET", "/v1/matches", params={"state": "MATCH_STATE_PROPOSED"})
-    for match in proposed.get("matches", []):
+    for match in await api.every("/v1/matches", state="MATCH_STATE_PROPOSED"):
         await api.call("POST", f"/v1/matches/{match['match_id']}:confirm", json={})
-    transactions = {
-        one["transaction_id"]: one
-        for one in (await api.call("GET", "/v1/transactions")).get("transactions", [])
-    }
-    invoices = {
-        one["invoice_id"]: one
-        for one in (await api.call("GET", "/v1/invoices")).get("invoices", [])
-    }
-    matches = (await api.call("GET", "/v1/matches")).get("matches", [])
+    transactions = {one["transaction_id"]: one for one in await api.every("/v1/transactions")}
+    invoices = {one["invoice_id"]: one for one in await api.every("/v1/invoices")}
     table = Table("transaction", "amount", "invoices", "sure", "confirmed by", "why")
-    for match in matches:
+    for match in await api.every("/v1/matches"):
         allocations = match["allocations"]
         of_bank = [transactions[key] for key in sorted({a["transaction_id"] for a in allocations})]
         numbers = [invoices[a["invoice_id"]].get("invoice_number", "") for a in allocations]
@@ -323,10 +343,9 @@ async def show_matches(api: Api) -> None:
 async def write_reports(api: Api, out: Path) -> None:
     """Write each report as PDF and Excel, fetch the files, and print the trial balance."""
     console.rule("5 · reports")
-    await until(lambda: trial_balance(api), lambda table: bool(table.get("rows")), within_s=30)
+    period = await booked_period(api)
     orders = [
-        {"kind": f"REPORT_KIND_{kind}", "format": f"REPORT_FORMAT_{form}",
-         "start_date": date_json(2026, 1, 1), "end_date": date_json(2026, 12, 31)}
+        {"kind": f"REPORT_KIND_{kind}", "format": f"REPORT_FORMAT_{form}", **period}
         for kind in REPORTS for form in ("PDF", "XLSX")
     ]  # fmt: skip
     with console.status("writing the reports"):
@@ -339,20 +358,44 @@ async def write_reports(api: Api, out: Path) -> None:
             )
             if done["state"] == "REPORT_STATE_READY":
                 (out / done["filename"]).write_bytes(await api.call("GET", f"{path}/file"))
-    show_report(await trial_balance(api))
+    balance = {"kind": "REPORT_KIND_TRIAL_BALANCE"} | period
+    show_report(await api.call("GET", "/v1/reports:query", params=balance))
     files = Table("file", "bytes", title=f"in {out}")
     for file in sorted(out.iterdir()):
         files.add_row(file.name, f"{file.stat().st_size:,}")
     console.print(files)
 
 
-async def trial_balance(api: Api) -> dict[str, Any]:
-    """The trial balance of the year."""
-    found: dict[str, Any] = await api.call("GET", "/v1/reports:query", params={
-        "kind": "REPORT_KIND_TRIAL_BALANCE", "start_date.year": 2026, "start_date.month": 1,
-        "start_date.day": 1, "end_date.year": 2026, "end_date.month": 12, "end_date.day": 31,
-    })  # fmt: skip
-    return found
+async def booked_period(api: Api) -> dict[str, str]:
+    """Wait until everything decided is posted or has a reason not to be; the years of the books."""
+    states = [f"INVOICE_STATE_{state}" for state in ("APPROVED", "PARTLY_PAID", "PAID")]
+    decided = {one["invoice_id"] for state in states
+               for one in await api.every("/v1/invoices", states=state)}  # fmt: skip
+    confirmed = await api.every("/v1/matches", state="MATCH_STATE_CONFIRMED")
+    decided |= {one["match_id"] for one in confirmed}
+
+    def is_posted(found: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> bool:
+        entries, rejections = found
+        waits_for_others = {one["reason"] for one in rejections} <= PASSING
+        return decided <= {one["source_id"] for one in [*entries, *rejections]} and (
+            not rejections or not waits_for_others
+        )
+
+    with console.status("waiting for the ledger"):
+        try:
+            entries, rejections = await until(lambda: posted(api), is_posted, within_s=60)
+        except TimeoutError:
+            entries, rejections = await posted(api)
+            console.print("[yellow]the ledger lacks something that was decided[/yellow]")
+    for one in rejections:
+        console.print(f"[yellow]not posted[/yellow]: {one['message']}")
+    years = {entry["posting_date"]["year"] for entry in entries} or {datetime.now(UTC).year}
+    return {"start_date": f"{min(years)}-01-01", "end_date": f"{max(years)}-12-31"}
+
+
+async def posted(api: Api) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The ledger's entries, and what it could not post."""
+    return await api.every("/v1/journal_entries"), await api.every("/v1/posting_rejections")
 
 
 def show_report(report: dict[str, Any]) -> None:
@@ -380,11 +423,6 @@ async def until(
             if is_so(answer):
                 return answer
             await asyncio.sleep(0.15)
-
-
-def date_json(year: int, month: int, day_of_month: int) -> dict[str, int]:
-    """google.type.Date in JSON."""
-    return {"year": year, "month": month, "day": day_of_month}
 
 
 def day(value: dict[str, int] | None) -> str:

@@ -390,52 +390,18 @@ def receipt() -> bytes:
     return out.getvalue()
 
 
-UBL_CBC = "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2"
-UBL_CAC = "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2"
+UBL = "urn:oasis:names:specification:ubl:schema:xsd"
+UBL_SPACES = {"cbc": f"{UBL}:CommonBasicComponents-2", "cac": f"{UBL}:CommonAggregateComponents-2"}
+BASIC = ElementMaker(namespace=UBL_SPACES["cbc"])
+AGGREGATE = ElementMaker(namespace=UBL_SPACES["cac"])
 
 
 def ubl(bill: Bill) -> bytes:
     """UBL 2.1, Invoice or CreditNote, as EN 16931 uses it."""
     kind = "CreditNote" if bill.is_credit else "Invoice"
-    root_space = f"urn:oasis:names:specification:ubl:schema:xsd:{kind}-2"
-    root = ElementMaker(
-        namespace=root_space, nsmap={None: root_space, "cbc": UBL_CBC, "cac": UBL_CAC}
-    )
-    b, a = ElementMaker(namespace=UBL_CBC), ElementMaker(namespace=UBL_CAC)
-
-    def money(tag: str, value: Decimal) -> etree._Element:
-        return b(tag, f"{value:.2f}", currencyID=bill.currency)
-
-    def party(tag: str, company: Company) -> etree._Element:
-        scheme = a.TaxScheme(b.ID("VAT"))
-        tax = [a.PartyTaxScheme(b.CompanyID(company.tax_id), scheme)] if company.tax_id else []
-        address = a.PostalAddress(
-            b.StreetName(company.street),
-            b.CityName(company.city),
-            a.Country(b.IdentificationCode(company.region)),
-        )
-        legal = a.PartyLegalEntity(b.RegistrationName(company.name))
-        return a(tag, a.Party(a.PartyName(b.Name(company.name)), address, *tax, legal))
-
-    def category(rate: Decimal, tag: str = "TaxCategory") -> etree._Element:
-        return a(tag, b.ID("S"), b.Percent(f"{rate}"), a.TaxScheme(b.ID("VAT")))
-
-    subtotals = [
-        a.TaxSubtotal(money("TaxableAmount", base), money("TaxAmount", tax), category(rate))
-        for rate, (base, tax) in bill.taxes.items()
-    ]
-    quantity = "CreditedQuantity" if bill.is_credit else "InvoicedQuantity"
-    lines = [
-        a(
-            f"{kind}Line",
-            b.ID(f"{index}"),
-            b(quantity, f"{line.quantity}", unitCode="C62"),
-            money("LineExtensionAmount", line.amount),
-            a.Item(b.Name(line.description), category(line.rate, "ClassifiedTaxCategory")),
-            a.Price(b.PriceAmount(f"{line.price}", currencyID=bill.currency)),
-        )
-        for index, line in enumerate(bill.items, 1)
-    ]
+    space = f"{UBL}:{kind}-2"
+    root = ElementMaker(namespace=space, nsmap={None: space, **UBL_SPACES})
+    b, a = BASIC, AGGREGATE
     due = [] if bill.is_credit else [b.DueDate(bill.due.isoformat())]
     tree = root(
         kind,
@@ -445,9 +411,41 @@ def ubl(bill: Bill) -> bytes:
         *due,
         b(f"{kind}TypeCode", "381" if bill.is_credit else "380"),
         b.DocumentCurrencyCode(bill.currency),
-        party("AccountingSupplierParty", bill.seller),
-        party("AccountingCustomerParty", bill.buyer),
+        ubl_party("AccountingSupplierParty", bill.seller),
+        ubl_party("AccountingCustomerParty", bill.buyer),
         a.PaymentMeans(b.PaymentMeansCode("58"), a.PayeeFinancialAccount(b.ID(bill.seller.iban))),
+        *ubl_totals(bill),
+        *(ubl_line(bill, kind, index, line) for index, line in enumerate(bill.items, 1)),
+    )
+    return etree.tostring(tree, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def ubl_party(tag: str, company: Company) -> etree._Element:
+    """Who sells or buys."""
+    b, a = BASIC, AGGREGATE
+    scheme = a.TaxScheme(b.ID("VAT"))
+    tax = [a.PartyTaxScheme(b.CompanyID(company.tax_id), scheme)] if company.tax_id else []
+    address = a.PostalAddress(
+        b.StreetName(company.street),
+        b.CityName(company.city),
+        a.Country(b.IdentificationCode(company.region)),
+    )
+    legal = a.PartyLegalEntity(b.RegistrationName(company.name))
+    return a(tag, a.Party(a.PartyName(b.Name(company.name)), address, *tax, legal))
+
+
+def ubl_totals(bill: Bill) -> list[etree._Element]:
+    """The tax with its rates, and the sums."""
+    a = AGGREGATE
+
+    def money(tag: str, value: Decimal) -> etree._Element:
+        return ubl_money(bill, tag, f"{value:.2f}")
+
+    subtotals = [
+        a.TaxSubtotal(money("TaxableAmount", base), money("TaxAmount", tax), ubl_category(rate))
+        for rate, (base, tax) in bill.taxes.items()
+    ]
+    return [
         a.TaxTotal(money("TaxAmount", bill.tax), *subtotals),
         a.LegalMonetaryTotal(
             money("LineExtensionAmount", bill.net),
@@ -455,9 +453,32 @@ def ubl(bill: Bill) -> bytes:
             money("TaxInclusiveAmount", bill.gross),
             money("PayableAmount", bill.gross),
         ),
-        *lines,
+    ]
+
+
+def ubl_line(bill: Bill, kind: str, index: int, line: Item) -> etree._Element:
+    """One line of an Invoice or a CreditNote."""
+    b, a = BASIC, AGGREGATE
+    quantity = "CreditedQuantity" if bill.is_credit else "InvoicedQuantity"
+    return a(
+        f"{kind}Line",
+        b.ID(f"{index}"),
+        b(quantity, f"{line.quantity}", unitCode="C62"),
+        ubl_money(bill, "LineExtensionAmount", f"{line.amount:.2f}"),
+        a.Item(b.Name(line.description), ubl_category(line.rate, "ClassifiedTaxCategory")),
+        a.Price(ubl_money(bill, "PriceAmount", f"{line.price}")),
     )
-    return etree.tostring(tree, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def ubl_money(bill: Bill, tag: str, text: str) -> etree._Element:
+    """An amount in the bill's currency."""
+    return BASIC(tag, text, currencyID=bill.currency)
+
+
+def ubl_category(rate: Decimal, tag: str = "TaxCategory") -> etree._Element:
+    """A rate of tax."""
+    b, a = BASIC, AGGREGATE
+    return a(tag, b.ID("S"), b.Percent(f"{rate}"), a.TaxScheme(b.ID("VAT")))
 
 
 CII = "urn:un:unece:uncefact:data:standard"
@@ -625,59 +646,61 @@ def statement_csv(rows: Sequence[Move]) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
 
+CAMT = "urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"
+BANK = ElementMaker(namespace=CAMT, nsmap={None: CAMT})
+
+
 def statement_camt(rows: Sequence[Move], opening: Decimal) -> bytes:
     """camt.053.001.08 (ISO 20022) of the same account and days."""
-    space = "urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"
-    e = ElementMaker(namespace=space, nsmap={None: space})
-
-    def signed(value: Decimal) -> list[etree._Element]:
-        return [
-            e.Amt(f"{abs(value):.2f}", Ccy="EUR"),
-            e.CdtDbtInd("DBIT" if value < 0 else "CRDT"),
-        ]
-
-    def balance(code: str, value: Decimal, day: date) -> etree._Element:
-        kind = e.Tp(e.CdOrPrtry(e.Cd(code)))
-        return e.Bal(kind, *signed(value), e.Dt(e.Dt(day.isoformat())))
-
-    def entry(index: int, row: Move) -> etree._Element:
-        party = "Cdtr" if row.amount < 0 else "Dbtr"
-        other = []
-        if row.name:
-            other = [
-                e.RltdPties(
-                    e(party, e.Pty(e.Nm(row.name))), e(f"{party}Acct", e.Id(e.IBAN(row.iban)))
-                )
-            ]
-        details = e.TxDtls(
-            e.Refs(e.EndToEndId(f"HL{index:04d}")), *other, e.RmtInf(e.Ustrd(row.text))
-        )
-        return e.Ntry(
-            e.NtryRef(f"{index}"),
-            *signed(row.amount),
-            e.Sts(e.Cd("BOOK")),
-            e.BookgDt(e.Dt(row.day.isoformat())),
-            e.ValDt(e.Dt(row.day.isoformat())),
-            e.BkTxCd(e.Domn(e.Cd("PMNT"))),
-            e.NtryDtls(details),
-        )
-
+    e, made = BANK, "2026-10-10T06:00:00+00:00"
     closing = opening + sum(row.amount for row in rows)
     tree = e.Document(
         e.BkToCstmrStmt(
-            e.GrpHdr(e.MsgId("HL-2026-09"), e.CreDtTm("2026-10-10T06:00:00+00:00")),
+            e.GrpHdr(e.MsgId("HL-2026-09"), e.CreDtTm(made)),
             e.Stmt(
                 e.Id("2026-009"),
                 e.ElctrncSeqNb("9"),
-                e.CreDtTm("2026-10-10T06:00:00+00:00"),
+                e.CreDtTm(made),
                 e.Acct(e.Id(e.IBAN(US.iban)), e.Ccy("EUR")),
-                balance("OPBD", opening, rows[0].day),
-                balance("CLBD", closing, rows[-1].day),
-                *(entry(index, row) for index, row in enumerate(rows, 1)),
+                camt_balance("OPBD", opening, rows[0].day),
+                camt_balance("CLBD", closing, rows[-1].day),
+                *(camt_entry(index, row) for index, row in enumerate(rows, 1)),
             ),
         )
     )
     return etree.tostring(tree, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def camt_balance(code: str, value: Decimal, day: date) -> etree._Element:
+    """What stood on the account on a day."""
+    e = BANK
+    kind = e.Tp(e.CdOrPrtry(e.Cd(code)))
+    return e.Bal(kind, *camt_signed(value), e.Dt(e.Dt(day.isoformat())))
+
+
+def camt_entry(index: int, row: Move) -> etree._Element:
+    """One booked line."""
+    e, other = BANK, []
+    if row.name:
+        party = "Cdtr" if row.amount < 0 else "Dbtr"
+        name, account = e.Pty(e.Nm(row.name)), e.Id(e.IBAN(row.iban))
+        other = [e.RltdPties(e(party, name), e(f"{party}Acct", account))]
+    reference = e.Refs(e.EndToEndId(f"HL{index:04d}"))
+    return e.Ntry(
+        e.NtryRef(f"{index}"),
+        *camt_signed(row.amount),
+        e.Sts(e.Cd("BOOK")),
+        e.BookgDt(e.Dt(row.day.isoformat())),
+        e.ValDt(e.Dt(row.day.isoformat())),
+        e.BkTxCd(e.Domn(e.Cd("PMNT"))),
+        e.NtryDtls(e.TxDtls(reference, *other, e.RmtInf(e.Ustrd(row.text)))),
+    )
+
+
+def camt_signed(value: Decimal) -> list[etree._Element]:
+    """An amount, and whether money went out or came in."""
+    e = BANK
+    return [e.Amt(f"{abs(value):.2f}", Ccy="EUR"), e.CdtDbtInd("DBIT" if value < 0 else "CRDT")]
 
 
 def main() -> None:

@@ -54,8 +54,8 @@ _CORS_SHOWN = (
     b"X-Cache, Content-Disposition"
 )
 _CORS_TAKEN = (
-    b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Api-Key, "
-    b"X-Request-Id"
+    b"Authorization, Content-Disposition, Content-Type, Idempotency-Key, If-None-Match, "
+    b"Last-Event-ID, X-Api-Key, X-Request-Id"
 )
 
 
@@ -219,6 +219,7 @@ class App:
     ) -> Any:
         """Return the RPC's request, made of all that the HTTP request says."""
         route = binding.route
+        key = exchange.header(b"idempotency-key")
         body = await exchange.body(route.body_bytes_max) if route.body else None
         if body is not None and route.raw_field:
             metadata += [
@@ -226,10 +227,11 @@ class App:
                 for name, value in exchange.headers.items()
                 if name.endswith(_SIGNATURES) and value.isascii()
             ]
-            return binding.raw_request(values, exchange.query(), body, exchange.content_type())
+            kind = exchange.content_type()
+            return binding.raw_request(values, exchange.query(), body, kind, key)
         if body and exchange.content_type() != "application/json":
             raise Problem(415, "CONTENT_TYPE_UNSUPPORTED", "The body must be application/json.")
-        return binding.request(values, exchange.query(), body, exchange.header(b"idempotency-key"))
+        return binding.request(values, exchange.query(), body, key)
 
     async def _answer_by_cache(
         self, exchange: Exchange, route: Route, who: Caller, request: Any, metadata: Any

@@ -5,14 +5,13 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from google.api import field_behavior_pb2
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
 from gateway import decoding, values
 from gateway.problems import Problem, invalid
 from gateway.routes import Route, field_at
-from libs.rpc.errors import Violation
+from libs.rpc import Violation, settable
 
 REQUEST_ID = "request_id"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -34,6 +33,9 @@ class Binding:
         takes_text = route.body != "*" or route.is_upload
         self.text_fields = decoding.text_fields(route.fields, but=taken) if takes_text else {}
         self._has_request_id = REQUEST_ID in route.fields.fields_by_name
+        # Without a request_id a repeated PATCH or DELETE has no second effect anyway, and before
+        # somebody is known there is nobody's answer to keep: there a key asks for nothing more.
+        self._refuses_key = route.verb == "POST" and not (self._has_request_id or route.is_public)
         self._mask_over = self._maskable()
 
     def request(
@@ -53,9 +55,16 @@ class Binding:
         """Return an upload's header. Raises Problem, naming every wrong field."""
         return self.request(path, pairs, None, idempotency_key)
 
-    def raw_request(self, path: Sequence[str], query: Pairs, body: bytes, content_type: str) -> Any:
+    def raw_request(
+        self,
+        path: Sequence[str],
+        query: Pairs,
+        body: bytes,
+        content_type: str,
+        idempotency_key: str,
+    ) -> Any:
         """Return the request whose field takes the body as it came. Raises Problem."""
-        message = self.request(path, query, None, "")
+        message = self.request(path, query, None, idempotency_key)
         held = getattr(message, self.route.raw_field)
         held.content_type, held.data = content_type, body
         return message
@@ -86,14 +95,32 @@ class Binding:
                 setattr(holder, name, value)
             except ValueError as error:
                 decoding.note(wrong, at, str(error))
-        if idempotency_key and self._has_request_id:
-            request_id = _request_id(idempotency_key)
+        if request_id := self._request_id(idempotency_key):
             if message.request_id not in ("", request_id):
                 decoding.note(wrong, REQUEST_ID, "differs from the header Idempotency-Key")
             message.request_id = request_id
         if wrong:
             raise invalid(wrong)
         return message  # type: ignore[no-any-return]
+
+    def _request_id(self, idempotency_key: str) -> str:
+        """Return the request_id that a key stands for, '' if there is none to fill."""
+        if not idempotency_key or self.route.verb == "GET":
+            return ""
+        if not _KEY.fullmatch(idempotency_key):
+            raise Problem(
+                400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key has 1 to 255 printable characters."
+            )
+        if self._refuses_key:
+            raise Problem(
+                400,
+                "IDEMPOTENCY_KEY_UNSUPPORTED",
+                "No answer is kept here: a request with Idempotency-Key would be done again.",
+            )
+        if not self._has_request_id:
+            return ""
+        is_uuid = _UUID.fullmatch(idempotency_key.lower())
+        return idempotency_key.lower() if is_uuid else str(uuid.uuid5(_KEYS, idempotency_key))
 
     def _maskable(self) -> frozenset[str]:
         """Return the fields whose presence in a PATCH's body says that they shall change."""
@@ -102,28 +129,10 @@ class Binding:
         if route.verb != "PATCH" or not has_mask or route.body in ("", "*"):
             return frozenset()
         resource = field_at(route.fields, route.body).message_type
-        kept = {path.removeprefix(f"{route.body}.") for path in route.path_fields} | {"etag"}
-        return frozenset(
-            field.name
-            for field in resource.fields
-            if field.name not in kept and not _is_output_only(field)
-        )
+        kept = {path.removeprefix(f"{route.body}.") for path in route.path_fields}
+        return frozenset(settable(resource)) - kept
 
 
 def _setter(route: Route, path: str) -> tuple[list[str], str, values.Convert, str]:
     *parents, name = path.split(".")
     return parents, name, values.converter(field_at(route.fields, path)), path
-
-
-def _is_output_only(field: Any) -> bool:
-    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    return field_behavior_pb2.OUTPUT_ONLY in behaviors
-
-
-def _request_id(idempotency_key: str) -> str:
-    if not _KEY.fullmatch(idempotency_key):
-        raise Problem(
-            400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key has 1 to 255 printable characters."
-        )
-    is_uuid = _UUID.fullmatch(idempotency_key.lower())
-    return idempotency_key.lower() if is_uuid else str(uuid.uuid5(_KEYS, idempotency_key))

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from gateway import decoding
 from gateway.routes import Route, field_at
+from libs.rpc import behaviors
 
 _SCALARS: dict[int, dict[str, Any]] = {
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
@@ -244,7 +245,7 @@ class _Document:
             "properties": {field.name: self._field(field) for field in fields},
         }
         required = [
-            field.name for field in fields if field_behavior_pb2.REQUIRED in _behaviors(field)
+            field.name for field in fields if field_behavior_pb2.REQUIRED in behaviors(field)
         ]
         if required:
             found["required"] = required
@@ -256,7 +257,7 @@ class _Document:
         found = dict(self._field_type(field))
         if comment := self._comments.get(field.full_name):
             found["description"] = comment
-        for behavior in _behaviors(field):
+        for behavior in behaviors(field):
             found |= _BEHAVIORS.get(behavior, {})
         return found
 
@@ -298,11 +299,6 @@ def _short(full_name: str) -> str:
     """Return "ReportTable.Row" for "auditron.reporting.v1.ReportTable.Row"."""
     parts = full_name.split(".")
     return ".".join(part for part in parts if part[0].isupper())
-
-
-def _behaviors(field: Any) -> Iterable[int]:
-    found: Iterable[int] = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    return found
 
 
 def _is_part_of_date(message: Any, name: str) -> bool:

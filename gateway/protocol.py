@@ -15,8 +15,10 @@ HEADERS_MAX = 100
 # What lies around the pieces of a chunked body, and behind it: a few bytes a piece, no more.
 FRAME_BYTES_MAX = 16
 AROUND_BYTES_MAX = 512 * 1024  # more than comes at once, which may begin with requests before
-LEFT_BYTES_MAX = 32 * 1024 * 1024  # read and thrown away of a body that was answered early
-LEFT_S = 15.0
+# What is read and thrown away of a body that was answered early: a client that sends all of it
+# before it looks for an answer gets one. More than the longest body that a route takes.
+LEFT_BYTES_MAX = 256 * 1024 * 1024
+LEFT_S = 30.0
 STUCK_MS = 30_000  # after which an answer that the client does not take is given up
 
 
@@ -28,8 +30,10 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin, unless there are too many."""
         super().connection_made(transport)
+        self._answering = _Answering(self)
         self._in_head = False
         self._in_body = False
+        self._lingers = False  # answered for the last time, and closed once the body has come
         self._head_bytes = 0
         self._body_bytes = 0  # of the request under way
         self._around_bytes = 0  # what came with them and is no body
@@ -81,6 +85,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the answer, unless the head is too long."""
         self._in_head, self._in_body = False, True
+        if self.transport.is_closing():
+            return
         self._stop_timer()
         lengths = [len(name) + len(value) for name, value in self.headers]
         if (
@@ -92,6 +98,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse_head()
             return
         super().on_headers_complete()
+        if self.cycle is not None:  # no WebSocket
+            self.cycle.transport = self._answering  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -99,16 +107,19 @@ class Protocol(HttpToolsProtocol):
         self._piece_bytes += len(body)
         if self.cycle is None or self.transport.is_closing():
             return
-        if self.cycle.response_complete and self._body_bytes > LEFT_BYTES_MAX:
+        if not self._lingers and not self.cycle.response_complete:
+            super().on_body(body)
+        elif self._body_bytes > LEFT_BYTES_MAX:
             self.transport.abort()
-            return
-        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request."""
         self._in_body = False
         self._stop_timer()
         if self.cycle is None or self.transport.is_closing():
+            return
+        if self._lingers:
+            self.transport.close()
             return
         super().on_message_complete()
         if self.cycle.response_complete:  # the rest of a body that was answered early
@@ -119,9 +130,18 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """End the answer; a body that is still coming gets some time to end."""
-        super().on_response_complete()
+        if self._lingers:
+            self.flow.resume_reading()
+        else:
+            super().on_response_complete()
         if self._in_body:
             self._time(LEFT_S)
+
+    def close_answered(self) -> None:
+        """Close once a body that is still coming has come: sooner, its sender would be reset."""
+        self._lingers = self._in_body and self.cycle.response_complete
+        if not self._lingers:
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """End a connection that has nothing to do, or does not take its answer."""
@@ -174,3 +194,16 @@ class Protocol(HttpToolsProtocol):
         self._timer = None
         if not self.transport.is_closing():
             self.transport.abort()
+
+
+class _Answering:
+    """The connection's transport as answers have it."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """End the connection, when that does no harm."""
+        self._protocol.close_answered()

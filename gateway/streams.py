@@ -24,7 +24,8 @@ PATIENCE_S = 1.0  # for a stream's first message or failure before the answer be
 SEND_S = 30.0  # a reader that is stuck for so long is given up
 
 _STREAMS = Gauge("auditron_gateway_streams", "Streams of messages and events that are open.")
-_PRINTABLE = re.compile(r"[\x20-\x7e]{1,500}")
+# A file name of 255 characters, of which each may be four bytes and a byte "%F0", fits in.
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,4000}")
 _DOWNLOAD_HEADERS: Sequence[Header] = (
     # Whatever is in the file, it must not run as a page of ours.
     (b"content-security-policy", b"default-src 'none'; sandbox"),

@@ -1,11 +1,12 @@
 """Uploads: a raw body or a form becomes a stream of a header and chunks, never held as a whole."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import grpc
 from google.protobuf import message_factory
@@ -24,6 +25,10 @@ FIELDS_MAX = 50
 ANSWER_S = 65.0  # for the service to look at what it got; its own limit is 60 s
 
 _FORM = "multipart/form-data"
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_EXTENDED_NAME = re.compile(
+    r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.ASCII | re.IGNORECASE
+)
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{1,70}")
 
 
@@ -56,7 +61,7 @@ async def upload(
     sending = _Sending(binding, method, metadata)
     pairs = exchange.query()
     try:
-        async with aclosing(_parts(exchange, binding.route.body_bytes_max)) as parts:
+        async with contextlib.aclosing(_parts(exchange, binding.route.body_bytes_max)) as parts:
             async for part in parts:
                 if isinstance(part, bytes):
                     await sending.add(part)
@@ -146,8 +151,7 @@ async def _answer(exchange: Exchange, call: Any) -> Any:
 
 async def _parts(exchange: Exchange, limit: int) -> AsyncGenerator[Part]:
     if exchange.content_type() != _FORM:
-        _, said = parse_options_header(exchange.header(b"content-disposition"))
-        yield File(_text(said.get(b"filename", b"")), exchange.content_type())
+        yield File(_filename(exchange.header(b"content-disposition")), exchange.content_type())
         async for piece in exchange.stream(limit):
             yield piece
         return
@@ -241,6 +245,18 @@ class _Form:
 
     def _all(self) -> None:
         self._complete = True
+
+
+def _filename(disposition: str) -> str:
+    """Return the name that Content-Disposition gives (RFC 6266), '' if it gives none.
+
+    Where it is given in two forms, the extended one counts, which is for what is not ASCII.
+    """
+    if extended := _EXTENDED_NAME.search(_QUOTED.sub("", disposition)):
+        with contextlib.suppress(UnicodeDecodeError):
+            return unquote_to_bytes(extended[2]).decode(extended[1])
+    _, said = parse_options_header(disposition)
+    return _text(said.get(b"filename", b""))
 
 
 def _text(raw: bytes) -> str:

@@ -18,8 +18,9 @@ class CompileProtos(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile into a temporary folder and hand that folder to the wheel."""
         root = Path(self.root)
-        out = tempfile.mkdtemp()
-        image = Path(tempfile.mkdtemp(), "contracts.binpb")
+        self._out = tempfile.TemporaryDirectory()
+        out = self._out.name
+        image = Path(out, "contracts.binpb")
         well_known = Path(_proto.__path__[0])
         google_apis = Path(google.api.__path__[0]).parents[1]
         command = ["protoc", f"-I{root}", f"-I{google_apis}", f"-I{well_known}"]
@@ -36,6 +37,10 @@ class CompileProtos(BuildHookInterface):
         Path(out, "auditron", "comments.json").write_text(json.dumps(found))
         Path(out, "auditron", "py.typed").touch()  # without it mypy sees no types
         build_data["force_include"][f"{out}/auditron"] = "auditron"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove the folder once the wheel is written."""
+        self._out.cleanup()
 
 
 def comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, str]]:

@@ -74,7 +74,7 @@ function requestOf(operation, path, form, body, file) {
   }
   if (file && file.files[0]) {
     headers["Content-Type"] = file.files[0].type || "application/octet-stream";
-    headers["Content-Disposition"] = `attachment; filename="${encodeURIComponent(file.files[0].name)}"`;
+    headers["Content-Disposition"] = `attachment; filename*=UTF-8''${encodeURIComponent(file.files[0].name)}`;
   } else if (body) {
     headers["Content-Type"] = "application/json";
   }

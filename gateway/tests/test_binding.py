@@ -113,14 +113,47 @@ def test_a_wrong_idempotency_key_is_refused_and_none_is_none(key: str) -> None:
     assert caught.value.reason == "IDEMPOTENCY_KEY_INVALID"
 
 
-def test_a_key_for_an_rpc_without_request_id_changes_nothing() -> None:
-    request = binding("GET", "/v1/invoices/x").request(["x"], (), None, KEY)
+def test_a_key_for_what_only_reads_changes_nothing() -> None:
+    request = binding("GET", "/v1/invoices/x").request(["x"], (), None, "a b")
     assert request == invoice_pb2.GetInvoiceRequest(invoice_id="x")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "values"),
+    [("PATCH", "/v1/invoices/i1", ["i1"]), ("DELETE", "/v1/members/u1", ["u1"]),
+     ("POST", "/v1/login", []), ("POST", "/v1/stripe/webhook", [])],
+)  # fmt: skip
+def test_where_no_answer_is_kept_a_key_must_still_be_one(
+    verb: str, path: str, values: list[str]
+) -> None:
+    found = binding(verb, path)
+
+    def request(key: str) -> Any:
+        if found.route.raw_field:
+            return found.raw_request(values, (), b"{}", "application/json", key)
+        return found.request(values, (), b"{}" if found.route.body else None, key)
+
+    assert request(KEY) == request("")
+    with pytest.raises(Problem) as caught:
+        request("a b")
+    assert caught.value.reason == "IDEMPOTENCY_KEY_INVALID"
+
+
+def test_a_key_is_refused_where_a_repeated_post_would_be_done_again() -> None:
+    change = binding("POST", "/v1/users/me:change_password")
+    assert change.request([], (), b"{}", "") is not None
+    for found in (
+        lambda: change.request([], (), b"{}", KEY),
+        lambda: binding("POST", "/v1/users/me/picture").header([], (), KEY),
+    ):
+        with pytest.raises(Problem) as caught:
+            found()
+        assert (caught.value.status, caught.value.reason) == (400, "IDEMPOTENCY_KEY_UNSUPPORTED")
 
 
 def test_a_raw_body_goes_in_as_it_came() -> None:
     webhook = binding("POST", "/v1/stripe/webhook")
-    request = webhook.raw_request([], (), b"\xff{", "application/json")
+    request = webhook.raw_request([], (), b"\xff{", "application/json", "")
     assert (request.payload.data, request.payload.content_type) == (b"\xff{", "application/json")
 
 

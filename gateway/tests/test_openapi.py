@@ -76,6 +76,12 @@ def test_what_an_operation_takes_is_said() -> None:
     assert watched["text/event-stream"]["schema"]["$ref"].endswith("/Job")
 
 
+def test_an_idempotency_key_is_offered_where_it_is_kept() -> None:
+    for route in ROUTER.routes:
+        offered = {found["name"] for found in OPERATIONS[route.method.name].get("parameters", ())}
+        assert ("Idempotency-Key" in offered) == ("request_id" in route.fields.fields_by_name)
+
+
 def test_who_may_call_is_said() -> None:
     assert OPERATIONS["LogIn"]["security"] == []
     assert "security" not in OPERATIONS["GetInvoice"]

@@ -3,7 +3,9 @@ import contextlib
 import gc
 import resource
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
+from http.client import HTTPConnection
 
 import httpx
 import pytest
@@ -11,8 +13,10 @@ from auditron.invoice.v1 import invoice_pb2
 
 from gateway import asgi, protocol
 from gateway.protocol import Protocol
+from gateway.routes import contracts, routes_of
 from gateway.tests.conftest import Person, World, answers, running_gateway, said
 from gateway.tests.test_app import reason_in
+from gateway.uploads import FORM_BYTES_MAX
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
@@ -176,12 +180,57 @@ async def test_a_chunked_body_beyond_the_limit_is_answered_413(world: World, wir
     assert (await wire.answer())[0] == 200
 
 
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_who_sends_all_before_it_reads_gets_an_early_answer(world: World, connection: str):
+    size, piece = 40_000_000, bytes(100_000)
+
+    def ask() -> tuple[int, bytes]:
+        http = HTTPConnection("127.0.0.1", world.port, timeout=20)
+        headers = {"Connection": connection, "Content-Length": str(size)}
+        http.request("POST", "/v1/login", (piece for _ in range(size // len(piece))), headers)
+        answer = http.getresponse()
+        found = answer.status, answer.read()
+        http.close()
+        return found
+
+    tracemalloc.start()
+    status, body = await asyncio.to_thread(ask)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert status == 413
+    assert b"BODY_TOO_LARGE" in body
+    assert peak < 5_000_000
+
+
+def test_the_rest_of_the_longest_body_is_thrown_away():
+    longest = max(route.body_bytes_max for route in routes_of(contracts()))
+    assert longest + FORM_BYTES_MAX < protocol.LEFT_BYTES_MAX
+
+
+async def test_a_last_answer_ends_the_connection_once_the_body_has_come(wire: Wire):
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    await wire.send(head + b"Content-Length: 200000\r\n\r\n")
+    assert (await wire.answer())[0] == 404
+    await wire.send(b" " * 200_000 + GET + b"\r\n")  # what follows the last request is none
+    async with asyncio.timeout(3):
+        assert await wire.reader.read() == b""
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_the_body_behind_a_last_answer_is_not_waited_for_long(wire: Wire):
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    await wire.send(head + b"Content-Length: 200000\r\n\r\n")
+    assert (await wire.answer())[0] == 404
+    assert await wire.closed()
+
+
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
 async def test_a_body_that_never_ends_is_not_thrown_away_for_ever(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, connection: bytes
 ):
     monkeypatch.setattr(protocol, "LEFT_BYTES_MAX", 3_000_000)
-    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    await wire.send(head)
+    head = b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: %s\r\n" % connection
+    await wire.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
     assert (await wire.answer())[0] == 404
     with pytest.raises(ConnectionError):
         await wire.pour(b"186a0\r\n" + b" " * 100_000 + b"\r\n", 1_000)

@@ -98,6 +98,15 @@ async def test_a_download_comes_as_it_is_with_what_the_service_says_of_it(
     assert hashlib.sha256(answer.content).digest() == expected
 
 
+async def test_a_download_keeps_the_longest_name(world: World, person: Person):
+    disposition = "attachment; filename*=UTF-8''" + "%F0%9F%93%84" * 255
+    world.services["invoice"].on["DownloadDocument"] = file_of(
+        b"a", content_disposition=disposition
+    )
+    answer = await world.http.get(DOCUMENT, headers=person.headers)
+    assert answer.headers["content-disposition"] == disposition
+
+
 async def test_a_download_of_unknown_length_is_an_attachment(world: World, person: Person):
     world.services["invoice"].on["DownloadDocument"] = file_of(b"a", b"b")
     answer = await world.http.get(DOCUMENT, headers=person.headers)

@@ -95,6 +95,27 @@ async def test_a_raw_body_becomes_a_header_and_chunks(world: World, person: Pers
     assert taken.sizes == [262_144, 262_144, 243_712]
 
 
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("attachment; filename*=UTF-8''M%C3%BCller%20%22a%22.pdf", 'Müller "a".pdf'),
+        ("attachment; filename=\"x.pdf\"; FileName* = utf-8'de'%E8%AB%8B.pdf", "請.pdf"),
+        ("attachment; filename*=ISO-8859-1''%FC.pdf; filename=x.pdf", "ü.pdf"),
+        ("attachment; filename*=UTF-8''%FF; filename=x.pdf", "x.pdf"),
+        ("attachment; filename*=UTF-16''a; filename=x.pdf", "x.pdf"),
+        ("attachment; filename=\"a; filename*=UTF-8''b\"", "a; filename*=UTF-8''b"),
+        ("attachment", ""),
+    ],
+)
+async def test_a_name_may_be_given_in_either_form(
+    world: World, person: Person, taken: Taken, disposition: str, name: str
+):
+    headers = person.headers | {"Content-Disposition": disposition}
+    answer = await world.http.post(UPLOAD, content=b"x", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert taken.header.filename == name
+
+
 async def test_a_form_becomes_a_header_and_chunks(world: World, person: Person, taken: Taken):
     body = b"\r\n--x" * 100_000
     answer = await world.http.post(

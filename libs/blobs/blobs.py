@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, TypeVar
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -105,10 +104,6 @@ class Blobs:
         finally:
             body.close()
 
-    async def get_bytes(self, key: str) -> bytes:
-        """Return a whole object, which must be one that fits in memory; BlobNotFound."""
-        return b"".join([chunk async for chunk in self.get_stream(key)])
-
     async def delete(self, key: str) -> None:
         """Delete an object; nothing happens if there is none."""
         await self._call(lambda s3: s3.delete_object(Bucket=self._settings.bucket, Key=key))
@@ -127,25 +122,6 @@ class Blobs:
         while page := await self._call(lambda _: next(pages, None)):
             for found in page.get("Contents", []):
                 yield Listed(found["Key"], found["Size"], found["LastModified"])
-
-    async def presigned_get(self, key: str, expires_s: int, filename: str) -> str:
-        """Return a link for anybody, valid for so many seconds, that saves under the file name.
-
-        Whether the object exists is not looked up.
-        """
-        ascii_name = filename.encode("ascii", "replace").decode().translate(UNSAFE_IN_QUOTES)
-        name = f"filename=\"{ascii_name}\"; filename*=UTF-8''{quote(filename, safe='')}"
-        return await self._call(
-            lambda s3: s3.generate_presigned_url(
-                "get_object",
-                Params={
-                    "Bucket": self._settings.bucket,
-                    "Key": key,
-                    "ResponseContentDisposition": f"attachment; {name}",
-                },
-                ExpiresIn=expires_s,
-            )
-        )
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         """Run function(client, *arguments) in a thread and translate what it raises."""

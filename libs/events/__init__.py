@@ -7,7 +7,8 @@ offers the log (`EventLog`); a `Consumer` follows another's: effects and cursor 
 
 from pathlib import Path
 
-from .consumer import Consumer, EventHandler, set_cursor
+from .consumer import Consumer, EventHandler
+from .cursors import list_dead_letters, set_cursor
 from .log import PARTITIONS, EventLog, append
 from .relay import Relay
 
@@ -21,5 +22,6 @@ __all__ = [
     "EventLog",
     "Relay",
     "append",
+    "list_dead_letters",
     "set_cursor",
 ]

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -20,8 +19,14 @@ from redis.exceptions import RedisError
 from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx, use_organization
 from libs.rpc.errors import Fault
 from libs.telemetry import bind, remote_span
-from libs.telemetry.metrics import DEAD_LETTERS, EVENT_LAG_SECONDS, EVENTS_HANDLED
+from libs.telemetry.metrics import (
+    DEAD_LETTERS,
+    EVENT_LAG_SECONDS,
+    EVENT_WAITING_SECONDS,
+    EVENTS_HANDLED,
+)
 
+from .cursors import Cursor, common_position
 from .ending import end
 from .log import PAGE_SIZE, PARTITIONS
 
@@ -66,10 +71,6 @@ with held as (
 update cursors set position = $6, generation_id = $7 from held where cursors.ctid = held.ctid
 returning true
 """
-_SET = """
-insert into cursors (producer, consumer, partition, position) values ($1, $2, $3, $4)
-on conflict (producer, consumer, partition) do update set position = $4
-"""
 _BURY = """
 insert into dead_letters (organization_id, producer, consumer, event_id, event, tries, error)
 values ($1, $2, $3, $4, $5, $6, $7)
@@ -90,14 +91,6 @@ class LogStub(Protocol):
         self, request: ListEventsRequest, *, timeout: float | None = None
     ) -> Awaitable[ListEventsResponse]:
         """Return the events after a position."""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """How far a partition is handled, and in which lives of the log that was."""
-
-    position: int
-    generation_id: str
 
 
 class CursorTaken(Exception):  # noqa: N818
@@ -142,6 +135,9 @@ class Consumer:
         self._rung = asyncio.Event()
         self._interval_s = _POLL_S
         self._failing = False
+        self._oldest: dict[int, float] = {}  # per partition, when what it waits for occurred
+        waiting = EVENT_WAITING_SECONDS.labels(db.schema, producer)
+        waiting.set_function(lambda: time.time() - min(self._oldest.values(), default=time.time()))
         self._lag = EVENT_LAG_SECONDS.labels(db.schema, producer)
         self._handled = EVENTS_HANDLED.labels(db.schema, producer)
         self._buried = DEAD_LETTERS.labels(db.schema, producer)
@@ -184,7 +180,8 @@ class Consumer:
         try:
             pause_s = await self._follow(partition)
             self._failing = False
-        except CursorTaken:
+        except CursorTaken:  # whoever holds it tells what waits there
+            self._oldest.pop(partition, None)
             self._forget(partition)
             pause_s = _HELD_S
         except Exception as error:  # noqa: BLE001  # a call, the database, a bug: we go on
@@ -210,13 +207,17 @@ class Consumer:
                 await self._move(tx, partition, cursor, Cursor(common, answer.generation_id))
             self._forget(partition)
             return 0
+        self._oldest.pop(partition, None)
         if not answer.events:
             self._forget(partition)  # it may be set back for a replay
             return self._interval_s
         positions = [event.position for event in answer.events]
         if positions != [*range(cursor.position + 1, cursor.position + 1 + len(positions))]:
             raise LogBroken(f"{positions[0]} to {positions[-1]} came after {cursor.position}")
+        self._oldest[partition] = answer.events[0].occur_time.ToMicroseconds() / 1e6
         pause_s = await self._take(partition, cursor, answer)
+        if partition not in self._tries:
+            self._oldest.pop(partition, None)
         if pause_s == 0 and positions[-1] == answer.head_position:
             return self._interval_s
         return pause_s
@@ -361,39 +362,6 @@ class Consumer:
             if partition not in self._tries:
                 self._due[partition] = 0.0
         self._rung.set()
-
-
-def common_position(cursor: Cursor, generation_id: str) -> int:
-    """Return the last position up to which the log is still the one that the cursor followed.
-
-    A generation id names each life of the log with the head at which it began, oldest first:
-    "ID@0,ID@120". What was appended in lives that only one side knows is not common.
-    """
-    if not cursor.generation_id:
-        return cursor.position
-    before, now = cursor.generation_id.split(","), generation_id.split(",")
-    shared = 0
-    while before[shared:] and before[shared : shared + 1] == now[shared : shared + 1]:
-        shared += 1
-    starts = [int(life.partition("@")[2] or 0) for life in before[shared:] + now[shared:]]
-    return min([cursor.position, *starts])
-
-
-async def set_cursor(
-    db: Database,
-    producer: str,
-    position: int = 0,
-    *,
-    partition: int | None = None,
-    name: str = "main",
-) -> None:
-    """Make a consumer go on after a position, in one partition or in all: 0 replays everything.
-
-    One that runs notices within 10 s. The effects must bear to be repeated, or be deleted before.
-    """
-    partitions = range(PARTITIONS) if partition is None else [partition]
-    async with db.unscoped() as tx:
-        await tx.executemany(_SET, [(producer, name, each, position) for each in partitions])
 
 
 def _kind(event: Event) -> str:

@@ -40,8 +40,8 @@ set state = 'RUNNING', attempt = attempt + 1, owner = $1,
   due_time = now() + make_interval(secs => $2)
 """
 _RETURNING = """
-returning tasks.organization_id, tasks.task_id, kind, payload, attempt, max_attempts, error, actor,
-  traceparent, request_id, extract(epoch from now() - run_time)::float8 as waited_s,
+returning tasks.organization_id, tasks.task_id, kind, payload, attempt, max_attempts, error, owner,
+  actor, traceparent, request_id, extract(epoch from now() - run_time)::float8 as waited_s,
   extract(epoch from now() - create_time)::float8 as age_s
 """
 _CLAIM = f"""
@@ -59,15 +59,15 @@ from due where tasks.organization_id = due.organization_id and tasks.task_id = d
 {_RETURNING}
 """
 _HELD = """
-where organization_id = $1 and task_id = $2 and state = 'RUNNING' and owner = $3 and attempt = $4
+where organization_id = $1 and task_id = $2 and state = 'RUNNING' and owner = $3
 """
-_RENEW = f"update tasks set due_time = now() + make_interval(secs => $5) {_HELD} returning true"
+_RENEW = f"update tasks set due_time = now() + make_interval(secs => $4) {_HELD} returning true"
 _FINISH = f"""
-update tasks set state = $5, error = $6, due_time = null, owner = null, finish_time = now() {_HELD}
+update tasks set state = $4, error = $5, due_time = null, owner = null, finish_time = now() {_HELD}
 """
 _POSTPONE = f"""
-update tasks set state = 'QUEUED', error = $5, owner = null, attempt = attempt - $6,
-  run_time = now() + make_interval(secs => $7), due_time = now() + make_interval(secs => $7)
+update tasks set state = 'QUEUED', error = $4, owner = null, attempt = attempt - $5,
+  run_time = now() + make_interval(secs => $6), due_time = now() + make_interval(secs => $6)
 {_HELD}
 """
 _RECALL = """
@@ -88,7 +88,7 @@ delete from tasks where (organization_id, task_id) in (
 
 @dataclass(frozen=True)
 class Task:
-    """A task in the hands of a worker; `attempt` counts from 1 and fences what a handler writes."""
+    """A task in the hands of a worker; `attempt` counts from 1."""
 
     task_id: str
     kind: str
@@ -97,6 +97,7 @@ class Task:
     attempt: int
     max_attempts: int
     error: str  # of the attempt before
+    owner: str  # of this claim alone: whoever has another one may not settle it
     actor: str
     traceparent: str
     request_id: str
@@ -148,42 +149,36 @@ async def recall(tx: Tx, kinds: Sequence[str]) -> None:
 
 
 async def claim(
-    tx: Tx,
-    kinds: Sequence[str],
-    owner: str,
-    lease_s: float,
-    *,
-    organization_id: str,
-    task_id: str,
+    tx: Tx, kinds: Sequence[str], lease_s: float, *, organization_id: str, task_id: str
 ) -> Task | None:
     """Begin a task that was handed out; None if it is not there to be begun."""
-    row = await tx.fetchrow(_CLAIM, owner, lease_s, organization_id, task_id, kinds)
+    row = await tx.fetchrow(_CLAIM, uuid7(), lease_s, organization_id, task_id, kinds)
     return None if row is None else _task(row)
 
 
-async def claim_next(tx: Tx, kinds: Sequence[str], owner: str, lease_s: float) -> Task | None:
+async def claim_next(tx: Tx, kinds: Sequence[str], lease_s: float) -> Task | None:
     """Begin the task that is due first; None if there is none."""
-    row = await tx.fetchrow(_CLAIM_NEXT, owner, lease_s, kinds)
+    row = await tx.fetchrow(_CLAIM_NEXT, uuid7(), lease_s, kinds)
     return None if row is None else _task(row)
 
 
-async def renew(tx: Tx, task: Task, owner: str, lease_s: float) -> bool:
+async def renew(tx: Tx, task: Task, lease_s: float) -> bool:
     """Make the lease end later; False if it is lost."""
-    key = (task.organization_id, task.task_id, owner, task.attempt)
+    key = (task.organization_id, task.task_id, task.owner)
     return bool(await tx.fetchval(_RENEW, *key, lease_s))
 
 
-async def finish(tx: Tx, task: Task, owner: str, state: str, error: str = "") -> None:
+async def finish(tx: Tx, task: Task, state: str, error: str = "") -> None:
     """End a task as SUCCEEDED or FAILED; nothing happens if the lease is lost."""
-    key = (task.organization_id, task.task_id, owner, task.attempt)
+    key = (task.organization_id, task.task_id, task.owner)
     await tx.execute(_FINISH, *key, state, error[:_ERROR_LENGTH_MAX])
 
 
 async def postpone(
-    tx: Tx, task: Task, owner: str, delay_s: float, error: str = "", *, uncounted: bool = False
+    tx: Tx, task: Task, delay_s: float, error: str = "", *, uncounted: bool = False
 ) -> None:
     """Have a task run again later, the attempt not counted if told so; nothing if it is lost."""
-    key = (task.organization_id, task.task_id, owner, task.attempt)
+    key = (task.organization_id, task.task_id, task.owner)
     await tx.execute(_POSTPONE, *key, error[:_ERROR_LENGTH_MAX], int(uncounted), delay_s)
 
 

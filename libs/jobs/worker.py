@@ -12,7 +12,8 @@ import asyncpg  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx, uuid7
+from libs.blobs import BlobsUnavailable
+from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx
 from libs.rpc import Unavailable, as_fault
 from libs.telemetry import bind, remote_span
 from libs.telemetry.metrics import TASK_OUTCOMES, TASK_QUEUE_LENGTH, TASK_WAIT_SECONDS
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 TaskHandler = Callable[[Task], Awaitable[None]]
 FailedCallback = Callable[[Task, Exception], Awaitable[None]]
 
-_DATABASE_LOST = (DatabaseUnavailable, CommitUncertain)
+_DATABASE_LOST = (DatabaseUnavailable, CommitUncertain, asyncpg.QueryCanceledError)
 _CONNECTION_LOST = (
     OSError,
     asyncpg.PostgresError,
@@ -64,6 +65,7 @@ class Worker:
         schema: str,
         handlers: Mapping[str, TaskHandler],
         *,
+        lane: str = "",
         concurrency: int = 2,
         on_failed: FailedCallback | None = None,
         lease_s: float = 10.0,
@@ -71,8 +73,9 @@ class Worker:
     ) -> None:
         """Take handlers by kind. After n failures it waits up to backoff_s · 2ⁿ⁻¹, at most 10 min.
 
-        A failure of what the task needs (database, Redis, another service) is not counted as an
-        attempt, until the task is a day old.
+        A failure of what the task needs (database, Redis, object store, another service) is not
+        counted as an attempt, until the task is a day old.
+        Workers of other kinds need another `lane`: each carries its own ids.
         `on_failed` is called before a task ends as FAILED, and again later if it raises. A task
         whose worker is gone for lease_s is taken over.
         """
@@ -85,8 +88,7 @@ class Worker:
         self._on_failed = on_failed
         self._lease_s = lease_s
         self._backoff_s = backoff_s
-        self._owner = uuid7()
-        self._stream = f"tasks:{schema}"
+        self._stream = f"tasks:{schema}:{lane}".removesuffix(":")
         self._carried = False  # whether Redis is there; if not, PostgreSQL is polled
         self._woken = asyncio.Event()
 
@@ -220,7 +222,6 @@ class Worker:
             task = await store.claim(
                 tx,
                 self._kinds,
-                self._owner,
                 self._lease_s,
                 organization_id=organization_id,
                 task_id=task_id,
@@ -231,7 +232,7 @@ class Worker:
 
     async def _take_without_redis(self) -> Task | None:
         async with self._db.system() as tx:
-            task = await store.claim_next(tx, self._kinds, self._owner, self._lease_s)
+            task = await store.claim_next(tx, self._kinds, self._lease_s)
         if task is None:
             await asyncio.sleep(_IDLE_PAUSE_S)
         return task
@@ -270,7 +271,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is an outcome
             await self._settle(task, error)
         else:
-            await self._record(lambda tx: store.finish(tx, task, self._owner, "SUCCEEDED"))
+            await self._record(lambda tx: store.finish(tx, task, "SUCCEEDED"))
             self._count(task, "succeeded")
 
     async def _handle(self, task: Task) -> None:
@@ -285,7 +286,7 @@ class Worker:
         spent = isinstance(error, Permanent) or task.attempt >= task.max_attempts
         if spent and not outage and await self._tell_failed(task, error):
             log.error("task failed", extra=_named(task), exc_info=error)
-            await self._record(lambda tx: store.finish(tx, task, self._owner, "FAILED", text))
+            await self._record(lambda tx: store.finish(tx, task, "FAILED", text))
             self._count(task, "failed")
             return
         ceiling_s = min(self._backoff_s * 2 ** min(task.attempt - 1, 20), _BACKOFF_MAX_S)
@@ -294,9 +295,7 @@ class Worker:
         delay_s = random.uniform(0, ceiling_s)  # noqa: S311  # full jitter
         extra = _named(task) | {"delay_s": delay_s}
         log.warning("task will be tried again", extra=extra, exc_info=error)
-        await self._record(
-            lambda tx: store.postpone(tx, task, self._owner, delay_s, text, uncounted=outage)
-        )
+        await self._record(lambda tx: store.postpone(tx, task, delay_s, text, uncounted=outage))
         self._count(task, "retried")
 
     async def _tell_failed(self, task: Task, error: Exception) -> bool:
@@ -316,7 +315,7 @@ class Worker:
             asked = time.monotonic()
             with suppress(TimeoutError, *_DATABASE_LOST):
                 async with asyncio.timeout(lease_end - asked), self._db.system() as tx:
-                    if not await store.renew(tx, task, self._owner, self._lease_s):
+                    if not await store.renew(tx, task, self._lease_s):
                         return
                 lease_end = asked + self._lease_s
 
@@ -324,7 +323,7 @@ class Worker:
         """Let others run a task at once; if that cannot be written, they wait for the lease."""
         with suppress(*_DATABASE_LOST):
             async with self._db.system() as tx:
-                await store.postpone(tx, task, self._owner, 0, task.error, uncounted=True)
+                await store.postpone(tx, task, 0, task.error, uncounted=True)
 
     async def _record(self, write: Callable[[Tx], Awaitable[None]]) -> None:
         """Write an outcome, again and again while the database is away and the lease lasts."""
@@ -351,7 +350,8 @@ async def _end(*parts: "asyncio.Task[None]") -> None:
 
 
 def _is_outage(error: Exception) -> bool:
-    return isinstance(error, CommitUncertain) or isinstance(as_fault(error), Unavailable)
+    lost = isinstance(error, CommitUncertain | BlobsUnavailable)
+    return lost or isinstance(as_fault(error), Unavailable)
 
 
 def _named(task: Task) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Money: exact amounts as text in messages, Decimal in Python, rounded and split by ISO 4217."""
+"""Money: exact amounts as text in messages, Decimal in Python, rounded by ISO 4217."""
 
-from libs.money.amounts import InvalidMoney, round_to_currency, split, to_decimal, to_message
+from libs.money.amounts import InvalidMoney, round_to_currency, to_decimal, to_message
 from libs.money.currencies import UnknownCurrency, exponent
 
 __all__ = [
@@ -8,7 +8,6 @@ __all__ = [
     "UnknownCurrency",
     "exponent",
     "round_to_currency",
-    "split",
     "to_decimal",
     "to_message",
 ]

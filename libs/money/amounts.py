@@ -1,10 +1,7 @@
-"""Between Money messages and Decimal; rounding and splitting without losing a cent."""
+"""Between Money messages and Decimal; rounding to the digits of a currency."""
 
 import re
-from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
-from fractions import Fraction
-from math import floor
 
 from auditron.type.v1.money_pb2 import Money
 
@@ -57,33 +54,6 @@ def round_to_currency(amount: Decimal, currency_code: str) -> Decimal:
     if not amount.is_finite() or amount.adjusted() > 40:
         raise InvalidMoney(f"{amount} is not an amount.")
     return _without_minus_zero(amount.quantize(Decimal(1).scaleb(-digits), context=_EXACT))
-
-
-def split(amount: Decimal, weights: Sequence[Decimal], currency_code: str) -> list[Decimal]:
-    """Divide the amount by the weights; the parts sum to it exactly, in the order of the weights.
-
-    Largest remainder, ties to the first. The unit is the currency's smallest, or the amount's last
-    digit if that is finer. Weights may be negative (a discount line) but must not sum to zero.
-    Raises InvalidMoney, UnknownCurrency, ValueError for weights that sum to zero or are not finite.
-    """
-    digits = exponent(currency_code)
-    if not amount.is_finite() or abs(amount.adjusted()) > 40:
-        raise InvalidMoney(f"{amount} is not an amount.")
-    if not all(weight.is_finite() for weight in weights) or not sum(map(Fraction, weights)):
-        raise ValueError("The weights must be finite and must not sum to zero.")
-    last = amount.as_tuple().exponent
-    assert isinstance(last, int), "finite"
-    unit = Fraction(1, 10 ** max(digits, -last))
-    # Of the absolute value, so that a credit note splits as the invoice it takes back.
-    units, total = abs(Fraction(amount)) / unit, sum(map(Fraction, weights))
-    exact = [units * Fraction(weight) / total for weight in weights]
-    parts = [floor(share) for share in exact]
-    left = int(units) - sum(parts)
-    by_remainder = sorted(range(len(parts)), key=lambda index: parts[index] - exact[index])
-    for index in by_remainder[:left]:
-        parts[index] += 1
-    sign = -1 if amount < 0 else 1
-    return [Decimal(sign * part).scaleb(-max(digits, -last), _EXACT) for part in parts]
 
 
 def _without_minus_zero(amount: Decimal) -> Decimal:

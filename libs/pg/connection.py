@@ -39,15 +39,6 @@ class Tx(Protocol):
     def cursor(self, query: str, *args: Any, prefetch: int | None = None) -> AsyncIterator[Record]:
         """Go through the rows without holding all of them."""
 
-    async def copy_records_to_table(
-        self,
-        table_name: str,
-        *,
-        records: Iterable[Sequence[Any]],
-        columns: Sequence[str] | None = None,
-    ) -> str:
-        """Write many rows by COPY; refused by PostgreSQL on tables with row-level security."""
-
 
 def checked(organization_id: str) -> str:
     """Return the id as PostgreSQL writes it; ValueError if it is no UUID."""

@@ -23,6 +23,7 @@ _LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,  # the server said good-bye while no query was running
+    TimeoutError,  # the server said nothing for longer than it lets a statement take
 )
 _DATABASE_ERRORS = (
     asyncpg.PostgresError,
@@ -32,7 +33,6 @@ _DATABASE_ERRORS = (
 )
 # An unset organization, in case something set one for the session.
 _BEGIN = "begin; set local auditron.organization_id = ''"
-_PROBE_INTERVAL_S = 1.0
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818
@@ -72,9 +72,6 @@ class Database:
         self._app = app
         self._system = system
         self.settings = settings
-        self._reachable = True
-        self._probe: asyncio.Task[None] | None = None
-        self._probed = 0.0
         self._read_seconds = DB_QUERY_SECONDS.labels(schema, "read")
         self._transaction_seconds = DB_QUERY_SECONDS.labels(schema, "transaction")
 
@@ -90,20 +87,11 @@ class Database:
 
     async def close(self) -> None:
         """Wait for running transactions, at most 5 s, and close all connections."""
-        if self._probe is not None:
-            self._probe.cancel()
         for pool in (self._app, self._system):
             try:
                 await asyncio.wait_for(pool.close(), 5)
             except TimeoutError:
                 pool.terminate()
-
-    def ready(self) -> bool:
-        """Say whether the last check reached the database, and start another if that is 1 s old."""
-        if perf_counter() - self._probed > _PROBE_INTERVAL_S:
-            self._probed = perf_counter()
-            self._probe = asyncio.create_task(self._check())
-        return self._reachable
 
     def tenant(self, organization_id: str) -> AbstractAsyncContextManager[Tx]:
         """One short transaction that sees and writes the rows of one organization.
@@ -167,20 +155,6 @@ class Database:
             raise DatabaseUnavailable("no connection came free in time") from error
         except (OSError, *_LOST) as error:
             raise DatabaseUnavailable(f"cannot connect: {error}") from error
-
-    async def _check(self) -> None:
-        if self._app.get_size() == self._app.get_max_size() and not self._app.get_idle_size():
-            return  # all connections are at work: busy, not unreachable
-        try:
-            con = await self._acquire(self._app)
-            try:
-                await con.execute("select", timeout=_PROBE_INTERVAL_S)
-            finally:
-                await _release(self._app, con)
-        except (DatabaseUnavailable, *_DATABASE_ERRORS):
-            self._reachable = False
-        else:
-            self._reachable = True
 
 
 async def _pool(settings: PgSettings, url: str, schema: str, min_size: int, max_size: int) -> Any:

@@ -1,7 +1,7 @@
 """Answers a repeated request with the first answer, by the id that the caller gave it (AIP-155)."""
 
 import hashlib
-import uuid
+import re
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from .connection import Tx
 
 Answer = TypeVar("Answer", bound=Message)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class RequestIdReused(Exception):  # noqa: N818
@@ -90,7 +91,6 @@ async def forget_old(system_tx: Tx) -> int:
 
 
 def _parsed(request_id: str) -> str:
-    try:
-        return str(uuid.UUID(request_id))
-    except ValueError:
-        raise InvalidRequestId(request_id) from None
+    if not _UUID.fullmatch(request_id):
+        raise InvalidRequestId(request_id)
+    return request_id.lower()

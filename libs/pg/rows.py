@@ -61,6 +61,24 @@ def values(message: Message, *columns: str) -> list[Any]:
     return [get(message) for get in getters]
 
 
+def columns_of(
+    message_type: type[Message], *others: str, one_currency: bool = False
+) -> tuple[str, ...]:
+    """Return the columns of a message's fields but the others, in the order of the contract.
+
+    An amount's currency stands in a column of its own; with one_currency that of all of them in
+    `currency_code`.
+    """
+    found = []
+    for field in message_type.DESCRIPTOR.fields:
+        if field.name in others:
+            continue
+        found.append(field.name)
+        if _is_amount(field):
+            found.append(_CURRENCY if one_currency else f"{field.name}_{_CURRENCY}")
+    return tuple(dict.fromkeys(found))
+
+
 def plain(amount: Decimal) -> str:
     """Return a finite number's digits without exponent, "12.30"; ValueError if it is not finite."""
     if not amount.is_finite():

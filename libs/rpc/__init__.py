@@ -1,18 +1,21 @@
 """Calls between services: servers, channels, identity, permission, deadlines, errors, pages."""
 
 from libs.rpc import ciphers  # the first, for it comes before the first import of grpc
+from libs.rpc.checks import check, is_uuid, uuid_or
 from libs.rpc.client import Channels
-from libs.rpc.deadline import deadline_in, remaining_s
+from libs.rpc.deadline import remaining_s
 from libs.rpc.errors import (
     Fault,
     InvalidArgument,
     PermissionDenied,
     Unauthenticated,
     Unavailable,
+    Violation,
     as_fault,
     reason_of,
     status_of,
 )
+from libs.rpc.fields import behaviors, changeable, settable
 from libs.rpc.identity import (
     AuthClients,
     Caller,
@@ -24,7 +27,14 @@ from libs.rpc.identity import (
     caller_or_none,
 )
 from libs.rpc.keys import JwkSet
-from libs.rpc.pages import decode_token, encode_token, filter_hash, page_size
+from libs.rpc.pages import (
+    decode_token,
+    encode_token,
+    filter_hash,
+    fitting,
+    page_of,
+    page_size,
+)
 from libs.rpc.server import Server, joined, serve
 from libs.rpc.service_tokens import ServiceTokens
 from libs.rpc.settings import RpcSettings, TlsFiles
@@ -45,20 +55,28 @@ __all__ = [
     "TokenVerifier",
     "Unauthenticated",
     "Unavailable",
+    "Violation",
     "acting_as",
     "as_fault",
     "auth_clients",
+    "behaviors",
     "caller",
     "caller_or_none",
+    "changeable",
+    "check",
     "ciphers",
-    "deadline_in",
     "decode_token",
     "encode_token",
     "filter_hash",
+    "fitting",
+    "is_uuid",
     "joined",
+    "page_of",
     "page_size",
     "reason_of",
     "remaining_s",
     "serve",
+    "settable",
     "status_of",
+    "uuid_or",
 ]

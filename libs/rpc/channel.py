@@ -10,11 +10,10 @@ from typing import Any
 import grpc
 
 from libs.rpc.credentials import UnsafeTransport, channel_credentials, version
-from libs.rpc.settings import RpcSettings
+from libs.rpc.settings import MESSAGE_BYTES_MAX, RpcSettings
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 LOOK_S = 10.0  # between two looks whether the certificate files changed
 CLOSE_S = 60.0  # for calls on a channel whose certificate was replaced
 
@@ -44,7 +43,7 @@ class Channel:
     ) -> None:
         """Retry the methods with these paths ("/package.Service/Method") where the service is away.
 
-        None: every method; its service knows a repeated request by its id.
+        None: every method; to repeat one does no harm, or its service knows it by its id.
         """
         self._settings = settings
         self._address = address

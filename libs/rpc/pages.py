@@ -3,19 +3,24 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from libs.rpc.errors import InvalidArgument
+from libs.rpc.settings import MESSAGE_BYTES_MAX
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 1_000
+# Of the resources of one page, so that with all that stands around them they fit into a message.
+PAGE_BYTES_MAX = MESSAGE_BYTES_MAX * 3 // 4
 TOKEN_LENGTH_MAX = 2_048
 
+Resource = TypeVar("Resource", bound=Message)
 SortValue = str | int | bool | date | datetime | Decimal | None
 _KINDS: dict[str, Any] = {
     "datetime": datetime.fromisoformat,
@@ -37,6 +42,31 @@ def page_size(asked: int) -> int:
             "The page size is negative.", violations=[("page_size", "must not be negative")]
         )
     return min(asked or PAGE_SIZE, PAGE_SIZE_MAX)
+
+
+def fitting(found: Sequence[Message], size: int) -> int:
+    """Return how many of the found, of which size + 1 were asked for, fit one page.
+
+    At most `size`, together at most 3 MiB, and the first even if it is larger.
+    """
+    ends = accumulate(resource.ByteSize() for resource in found[:size])
+    return sum(place == 0 or end <= PAGE_BYTES_MAX for place, end in enumerate(ends))
+
+
+def page_of(
+    found: Sequence[Resource],
+    size: int,
+    filter_hash: str,
+    sort_values: Callable[[Resource], Sequence[SortValue]],
+) -> tuple[Sequence[Resource], str]:
+    """Return the resources of a page and the token of the next, '' where none follows.
+
+    Of the found, size + 1 were asked for.
+    """
+    count = fitting(found, size)
+    if count == len(found):
+        return found, ""
+    return found[:count], encode_token(sort_values(found[count - 1]), filter_hash)
 
 
 def filter_hash(request: Message) -> str:

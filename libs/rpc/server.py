@@ -17,9 +17,8 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from libs.rpc import permissions
 from libs.rpc.calls import Calls, Method, Verifier
 from libs.rpc.credentials import server_credentials
-from libs.rpc.settings import RpcSettings
+from libs.rpc.settings import MESSAGE_BYTES_MAX, RpcSettings
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 CALLS_MAX = 2_000  # at a time; one more is refused with RESOURCE_EXHAUSTED
 
 Served = tuple[descriptor.ServiceDescriptor, object]  # a contract and its servicer

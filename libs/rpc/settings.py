@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class TlsFiles:

@@ -122,7 +122,7 @@ def _check_subject(claims: dict[str, Any]) -> None:
         refuse("sub")
     if not claims.get("jti"):
         refuse("jti")
-    # What cannot be revoked must be a service's, which lives a minute.
+    # What cannot be revoked must be a service's, which lives five minutes.
     if not (claims.get("svc") or claims.get("sid")):
         refuse("sid")
     if claims.get("svc") and (claims.get("sid") or claims.get("key")):

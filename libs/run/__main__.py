@@ -1,4 +1,4 @@
-"""`python -m libs.run [service] [--role api|worker|all] [--migrate]`: all, or one of it."""
+"""`python -m libs.run [service] [--role …] [--migrate] [--replay …]`: all, or one of it."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ import uvloop
 
 from libs.rpc.parent import end_with_parent
 from libs.run.process import ROLES, run_process
+from libs.run.replaying import NotFollowed, replay
 from libs.run.schemas import bring_one_up_to_date
 
 
@@ -22,12 +23,20 @@ def main() -> None:
     parser.add_argument(
         "--migrate", action="store_true", help="bring the schema up to date, and end"
     )
+    parser.add_argument(
+        "--replay", metavar="PRODUCER", help="have the service handle that log from its beginning"
+    )
+    parser.add_argument(
+        "--dead-letters", action="store_true", help="with --replay: only what could not be handled"
+    )
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUDITRON_DATA", ".data")))
     args = parser.parse_args()
     if args.service is None:
         uvloop.run(run_platform(args.data))
     elif args.migrate:
         asyncio.run(migrate_one(args.service))
+    elif args.replay:
+        asyncio.run(replay_one(args.service, args.replay, dead_letters=args.dead_letters))
     else:
         end_with_parent()
         uvloop.run(run_process(args.service, args.role))
@@ -40,6 +49,18 @@ async def migrate_one(name: str) -> None:
         name,
         lambda login: os.environ[f"{login.upper()}_PASSWORD"],
     )
+
+
+async def replay_one(name: str, producer: str, *, dead_letters: bool) -> None:
+    """Have facts handled again, and say what came of it."""
+    try:
+        handled, left = await replay(name, producer, dead_letters=dead_letters)
+    except NotFollowed as error:
+        raise SystemExit(str(error)) from None
+    if dead_letters:
+        print(f"{handled} dead letters handled, {left} left")  # noqa: T201  # its answer
+        raise SystemExit(1 if left else 0)
+    print(f"the workers of {name} go through the log of {producer} again")  # noqa: T201
 
 
 async def run_platform(folder: Path) -> None:

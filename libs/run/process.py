@@ -132,16 +132,18 @@ def _parts(runtime: Runtime, service: Service) -> list[Loop]:
     for producer, handlers in service.handlers.items():
         stub = runtime.channels.stub(event_pb2_grpc.EventLogServiceStub, service=producer)
         parts.append(Consumer(db, redis, producer, stub, dict(handlers)).run)
-    if service.tasks:
-        worker = Worker(
-            db,
-            redis,
-            name,
-            dict(service.tasks),
-            concurrency=runtime.settings.worker_concurrency,
-            on_failed=service.on_failed,
-        )
-        parts.append(worker.run)
+    for lane, tasks in (("", service.tasks), ("foreign", service.foreign_tasks)):
+        if tasks:
+            worker = Worker(
+                db,
+                redis,
+                name,
+                dict(tasks),
+                lane=lane,
+                concurrency=runtime.settings.worker_concurrency,
+                on_failed=service.on_failed,
+            )
+            parts.append(worker.run)
     return [*parts, partial(_forget_old_requests, db), *service.loops]
 
 

@@ -79,6 +79,8 @@ class Service:
     handlers: Mapping[str, Mapping[type[Message], EventHandler]] = field(default_factory=dict)
     # Kind → handler; the worker role runs them.
     tasks: Mapping[str, Callable[[Task], Awaitable[None]]] = field(default_factory=dict)
+    # The same, for tasks that wait for what is not ours: they take no slot from the others.
+    foreign_tasks: Mapping[str, Callable[[Task], Awaitable[None]]] = field(default_factory=dict)
     # Called when a task has failed for good.
     on_failed: Callable[[Task, Exception], Awaitable[None]] | None = None
     # Work that goes on in the worker role until it is told to stop.
@@ -115,6 +117,7 @@ async def open_runtime(name: str, env: Mapping[str, str] = os.environ) -> Runtim
 async def close(runtime: Runtime) -> None:
     """Let go of every connection."""
     await runtime.channels.close()
+    await runtime.blobs.close()
     await runtime.redis.aclose()
     await runtime.db.close()
 

@@ -19,7 +19,7 @@ class Limits:
 
 
 class SandboxKilled(Exception):  # noqa: N818  # says what happened
-    """The child was killed, or died, before it answered."""
+    """The child was killed, or died, before it answered; "crash" may be the machine's doing."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(f"The sandboxed call was stopped: {reason}.")
@@ -27,7 +27,10 @@ class SandboxKilled(Exception):  # noqa: N818  # says what happened
 
 
 class SandboxError(Exception):
-    """The function raised, or its answer cannot be taken. Kind and message are the child's."""
+    """The function raised, or its answer cannot be taken. Kind and message are the child's.
+
+    Kind "StartFailed" is the sandbox's own: the function was not called.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")

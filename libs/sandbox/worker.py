@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Worker:
         self._owed = 0  # answers of the keeper that nobody has read yet
 
     async def start(self) -> Keeper:
-        """Start the keeper, if there is none. Raises SandboxError if it or a preload fails."""
+        """Start the keeper, if there is none. Raises SandboxError("StartFailed")."""
         if self.keeper:
             return self.keeper
         try:
@@ -74,14 +74,14 @@ class Worker:
             raise
         if kind != frames.READY:
             self.stop()
-            raise SandboxError(value["kind"], value["message"])
+            raise _not_started(value)
         log.info("sandbox started", extra={"protections": value})
         return self.keeper
 
     async def fork(self, module: str) -> socket.socket:
         """Return the socket of a new child that waits for a call to a function of the module.
 
-        Raises SandboxError if the module cannot be imported, SandboxKilled.
+        Raises SandboxError("StartFailed") if the module cannot be imported, SandboxKilled.
         """
         for again in (True, False):
             try:
@@ -139,7 +139,7 @@ class Worker:
                     socket.send_fds(keeper.control, [frame], [theirs.fileno()])
                 kind, value = await receive(ours, frames.JSON_BYTES_MAX)
                 if kind == frames.FAILED:
-                    raise SandboxError(value["kind"], value["message"])
+                    raise _not_started(value)
                 if kind != frames.STARTED:
                     raise frames.Malformed("not started")
             except BaseException:
@@ -167,9 +167,13 @@ class Worker:
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU or cpu_s >= self.limits.cpu_s:
             return "cpu"
-        # A library that gets no memory may abort; and the kernel kills when the machine has none.
-        short = number == signal.SIGKILL or peak_bytes > 0.75 * self.limits.memory_bytes
-        return "memory" if short else "crash"
+        # A library that gets no memory may abort. A child that was killed while it used little is
+        # not to blame: the machine had no memory left, or is going down.
+        return "memory" if peak_bytes > 0.75 * self.limits.memory_bytes else "crash"
+
+
+def _not_started(told: Mapping[str, str]) -> SandboxError:
+    return SandboxError("StartFailed", f"{told['kind']}: {told['message']}")
 
 
 def _spawn(limits: Limits, preload: Sequence[str]) -> Keeper:

@@ -40,6 +40,11 @@ EVENT_LAG_SECONDS = Histogram(
     ("service", "producer"),
     buckets=_SLOW,
 )
+EVENT_WAITING_SECONDS = Gauge(
+    "auditron_event_waiting_seconds",
+    "Age of the oldest fact that was seen here and is not handled yet; 0: none.",
+    ("service", "producer"),
+)
 EVENTS_HANDLED = Counter("auditron_event_handled_total", "Facts handled.", ("service", "producer"))
 DEAD_LETTERS = Counter(
     "auditron_dead_letters_total", "Facts that could not be handled.", ("service", "producer")

@@ -47,8 +47,8 @@ async def assemble(runtime: Runtime) -> Service:
         tasks={
             store.RUN_JOB: workflow.run,
             store.TELL_INVOICE: workflow.tell_invoice,
-            store.DELIVER: deliveries.deliver,
         },
+        foreign_tasks={store.DELIVER: deliveries.deliver},
         on_failed=on_failed,
         loops=[extraction.warm],
         worker_sandboxes=[text_readers],

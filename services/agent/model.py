@@ -47,6 +47,22 @@ class Answer:
     usage: ModelUsage
 
 
+def shown(pages: Sequence[str]) -> list[str]:
+    """Return as much of a document's text as a model is shown."""
+    kept, left = [], TEXT_LENGTH_MAX
+    for page in pages:
+        kept.append(page[:left])
+        left -= len(kept[-1])
+        if left <= 0:
+            break
+    return kept
+
+
+def question(pages: Sequence[str]) -> str:
+    """Return the user message about pages that are shown."""
+    return json.dumps({"pages": pages}, ensure_ascii=False)
+
+
 class Model:
     """One model at one server, with a memory of how it has fared."""
 
@@ -67,16 +83,6 @@ class Model:
         """Let go of its connections."""
         if self._client is not None:
             await self._client.close()
-
-    def question(self, pages: Sequence[str]) -> str:
-        """Return the user message about a document."""
-        kept, left = [], TEXT_LENGTH_MAX
-        for page in pages:
-            kept.append(page[:left])
-            left -= len(kept[-1])
-            if left <= 0:
-                break
-        return json.dumps({"pages": kept}, ensure_ascii=False)
 
     async def ask(self, question: str, call_id: str) -> Answer:
         """Return the model's answer; call_id is the idempotency key. Raises ModelUnavailable."""

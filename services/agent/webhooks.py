@@ -5,7 +5,9 @@ import hmac
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,11 +19,23 @@ SIGNATURE = "Auditron-Signature"
 DELIVERY = "Auditron-Delivery"
 CALL_S = 15.0
 RESOLVE_S = 5.0
+RESOLVERS = 8  # threads that look names up
+RESOLVING_MAX = 32  # look-ups that run or wait
 ANSWER_BYTES_MAX = 2_000
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Addresses of IPv6 that reach another one of IPv4: NAT64, 6to4, Teredo.
-_TUNNELS = [ipaddress.ip_network(each) for each in ("64:ff9b::/32", "2002::/16", "2001::/32")]
+_NOT_PUBLIC = [
+    ipaddress.ip_network(each)
+    for each in (
+        # What reaches another address of IPv4: NAT64, 6to4 and its relays, Teredo.
+        "64:ff9b::/32", "2002::/16", "192.88.99.0/24", "2001::/32",
+        # What IANA lists as special or IETF has withdrawn, and ipaddress takes for global.
+        "192.0.0.0/24", "3fff::/20", "fec0::/10",
+    )
+]  # fmt: skip
+# Look-ups have threads of their own: a name server that does not answer holds one for many seconds.
+_RESOLVERS = ThreadPoolExecutor(RESOLVERS, "webhook-names")
+_ROOM = threading.Semaphore(RESOLVING_MAX)
 
 
 @dataclass(frozen=True)
@@ -43,20 +57,18 @@ def signature(secret: str, body: bytes, seconds: int) -> str:
     return f"t={seconds},v1={signed.hex()}"
 
 
-async def resolve(url: str, *, private_allowed: bool) -> Target | None:
-    """Return where a URL leads to; None if its host is not known.
+async def resolve(url: str, *, private_allowed: bool, within_s: float = RESOLVE_S) -> Target | None:
+    """Return where a URL leads to; None if its host is not known, or not by then.
 
     Raises WebhookUrlForbidden if any of its addresses is not public.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    loop = asyncio.get_running_loop()
+    host = urlsplit(url).hostname or ""
     try:
-        async with asyncio.timeout(RESOLVE_S):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError):
+        addresses = _addresses(host, socket.AI_NUMERICHOST)  # asks nobody
+    except OSError:
+        addresses = await _looked_up(host, within_s)
+    except UnicodeError:
         return None
-    addresses = [str(each[4][0]) for each in found]
     if not private_allowed and not all(map(is_public, addresses)):
         raise errors.WebhookUrlForbidden(
             "The webhook's address is not public.",
@@ -71,7 +83,7 @@ def is_public(text: str) -> bool:
     mapped = getattr(address, "ipv4_mapped", None)
     if mapped is not None:
         address = mapped
-    if any(address in each for each in _TUNNELS if each.version == address.version):
+    if any(address in each for each in _NOT_PUBLIC if each.version == address.version):
         return False
     odd = address.is_multicast or address.is_reserved or address.is_unspecified
     return address.is_global and not odd
@@ -121,6 +133,24 @@ def client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         follow_redirects=False, trust_env=False, timeout=httpx.Timeout(10.0), limits=limits
     )
+
+
+def _addresses(host: str, flags: int = 0) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    return [str(each[4][0]) for each in found]
+
+
+async def _looked_up(host: str, within_s: float) -> list[str]:
+    """Return the addresses of a name; none if it is not known, or too many are looked up."""
+    if not _ROOM.acquire(blocking=False):
+        return []
+    looking = _RESOLVERS.submit(_addresses, host)
+    looking.add_done_callback(lambda _: _ROOM.release())
+    try:
+        async with asyncio.timeout(within_s):
+            return await asyncio.wrap_future(looking)
+    except (OSError, TimeoutError):
+        return []
 
 
 async def _beginning(answer: httpx.Response) -> str:

@@ -18,7 +18,7 @@ class WrongCredentials(Unauthenticated):
 
 
 class TooManyAttempts(Fault):
-    """Too many logins for this address have failed."""
+    """Too many passwords for this address were wrong."""
 
     code, reason = code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_ATTEMPTS"
 
@@ -81,6 +81,18 @@ class MemberNotFound(Fault):
     """Not a member of the organization."""
 
     code, reason = code_pb2.NOT_FOUND, "MEMBER_NOT_FOUND"
+
+
+class AlreadyMember(Fault):
+    """The person belongs to the organization already."""
+
+    code, reason = code_pb2.ALREADY_EXISTS, "ALREADY_MEMBER"
+
+
+class TooManyOrganizations(Fault):
+    """The person belongs to as many organizations as one may."""
+
+    code, reason = code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_ORGANIZATIONS"
 
 
 class LastOwner(Fault):

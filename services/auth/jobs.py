@@ -18,6 +18,7 @@ KEYS_EVERY_S = 60.0
 REVOCATIONS_EVERY_S = 2.0
 SWEEP_EVERY_S = 3_600.0
 UNNAMED_FOR = timedelta(hours=1)
+BATCH = 1_000
 # Redis may come back with what it knew long ago: that it knows all has to be said again and again.
 READY_S = 10
 
@@ -50,13 +51,23 @@ async def tell_revocations(runtime: Runtime, settings: Settings) -> None:
 async def sweep_pictures(db: Database, blobs: Blobs) -> None:
     """Delete pictures that no user names any more."""
     before = datetime.now(UTC) - UNNAMED_FOR
+    found: list[str] = []
     async for blob in blobs.list("pictures/"):
-        if blob.modify_time > before:
-            continue
-        async with db.unscoped() as tx:
-            named = await store.picture_is_named(tx, blob.key)
-        if not named:
-            await blobs.delete(blob.key)
+        if blob.modify_time <= before:
+            found.append(blob.key)
+        if len(found) == BATCH:
+            await _delete_unnamed(db, blobs, found)
+            found = []
+    await _delete_unnamed(db, blobs, found)
+
+
+async def _delete_unnamed(db: Database, blobs: Blobs, keys: list[str]) -> None:
+    if not keys:
+        return
+    async with db.unscoped() as tx:
+        unnamed = await store.list_unnamed_pictures(tx, keys)
+    for key in unnamed:
+        await blobs.delete(key)
 
 
 def loops(runtime: Runtime, settings: Settings) -> list[Loop]:

@@ -11,14 +11,15 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from libs.rpc import Unavailable
 
 WAITING_MAX = 64  # a check takes some 20 ms of a core
+THREADS_MAX = 8  # each takes 19 MiB while it works, and a node has more cores than a pod may use
 
 
 class Passwords:
-    """A thread for each core; argon2 lets go of the interpreter while it works."""
+    """A thread for each core, up to eight; argon2 lets go of the interpreter while it works."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "argon2")
+        self._threads = ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS_MAX), "argon2")
         self._waiting = 0
         self._nobody = self._hasher.hash("the password of a user who does not exist")
 

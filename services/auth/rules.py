@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from libs import money
-from libs.rpc import InvalidArgument
+from libs.rpc import changeable, check
 
 from . import errors
 from .settings import Settings
@@ -37,8 +38,10 @@ SERVICE_PERMISSIONS = {"agent": "invoices.read"}
 
 PASSWORD_LENGTH = range(10, 201)
 NAME_LENGTH_MAX = 200
-FREE_ATTEMPTS = 5
-DELAY_MAX = timedelta(minutes=15)
+# Of one address from one network, and from all networks together.
+FREE_ATTEMPTS, FREE_ATTEMPTS_ANYWHERE = 5, 100
+DELAY_MAX, DELAY_ANYWHERE_MAX = timedelta(minutes=15), timedelta(minutes=1)
+ORGANIZATIONS_MAX = 100  # a person belongs to; row-level security has each written by itself
 REUSE_GRACE = timedelta(seconds=10)
 ROTATIONS_MAX = 20_000
 
@@ -66,6 +69,14 @@ class SigningKey:
     sealed_key: bytes
     activate_time: datetime
     retire_time: datetime
+
+
+@dataclass(frozen=True)
+class AttemptKeys:
+    """What stands for an address in the counts of failures: in one network, and in all."""
+
+    here: bytes
+    anywhere: bytes
 
 
 def covers(held: Iterable[str], wanted: Iterable[str]) -> bool:
@@ -131,6 +142,14 @@ def invite_violations(email: str, role: int) -> Violations:
     return found
 
 
+def newcomer_violations(request: auth_pb2.AcceptInviteRequest) -> Violations:
+    """What is wrong with the acceptance of an invite by a person who is new."""
+    return [
+        *password_violations("password", request.password),
+        *_name("display_name", request.display_name, optional=True),
+    ]
+
+
 def api_key_violations(key: auth_pb2.ApiKey, now: datetime) -> Violations:
     """What is wrong with an API key that shall be made."""
     found = [*_name("api_key.display_name", key.display_name)]
@@ -150,15 +169,29 @@ def password_violations(field: str, password: str) -> Violations:
     return [(field, "must have 10 to 200 characters")]
 
 
-def check(violations: Violations) -> None:
-    """Raise InvalidArgument if there are any."""
-    if violations:
-        raise InvalidArgument("The request is not valid.", violations=violations)
+def attempt_keys(email: str, ip_address: str) -> AttemptKeys:
+    """Where a try of this address by this client is counted."""
+    email = email.lower()
+    return AttemptKeys(
+        here=hashed(f"{_network(ip_address)}\n{email}".encode()),
+        anywhere=hashed(f"anywhere\n{email}".encode()),
+    )
 
 
-def email_hash(email: str) -> bytes:
-    """What stands for an address in the count of failed logins."""
-    return hashlib.sha256(email.strip().lower().encode()).digest()
+def _network(ip_address: str) -> str:
+    """The addresses that one client is likely to have all of: a /24, a /64 of IPv6."""
+    try:
+        address = ipaddress.ip_address(ip_address)
+        address = getattr(address, "ipv4_mapped", None) or address
+        length = 24 if address.version == 4 else 64
+        return str(ipaddress.ip_network(f"{address}/{length}", strict=False))
+    except ValueError:  # from inside, without a client
+        return ""
+
+
+def secret_of(key: bytes, kind: str, of_id: str) -> bytes:
+    """The secret of an API key or an invite: the same each time, and kept nowhere."""
+    return hmac.digest(key, f"{kind}:{of_id}".encode(), "sha256")
 
 
 def hashed(secret: bytes) -> bytes:
@@ -218,23 +251,13 @@ def _name(field: str, name: str, *, optional: bool = False) -> Violations:
     return [(field, f"must have 1 to {NAME_LENGTH_MAX} printable characters")]
 
 
-def merge(given: Message, into: Message, update_mask: FieldMask, allowed: Sequence[str]) -> None:
+def merge(given: Message, into: Message, update_mask: FieldMask) -> None:
     """Copy the fields that the mask names (none named: those that are set), if they may change.
 
     Raises InvalidArgument for a path that may not.
     """
-    paths = list(update_mask.paths) or [field.name for field, _ in given.ListFields()]
-    for path in paths:
-        if path in ("etag", "user_id", "organization_id"):
-            continue
-        if path not in allowed:
-            raise InvalidArgument(
-                "The field cannot be changed.", violations=[(path, "cannot be changed")]
-            )
-        into.ClearField(path)
-        single = type(given)()
-        single.CopyFrom(given)
-        for field, _ in given.ListFields():
-            if field.name != path:
-                single.ClearField(field.name)
-        into.MergeFrom(single)
+    named = list(update_mask.paths) or [field.name for field, _ in given.ListFields()]
+    paths = [path for path in named if path not in ("etag", "user_id", "organization_id")]
+    known = changeable(given.DESCRIPTOR)
+    check((path, "cannot be changed") for path in paths if path not in known)
+    FieldMask(paths=paths).MergeMessage(given, into, replace_repeated_field=True)

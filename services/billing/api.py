@@ -1,8 +1,8 @@
 """Answers BillingService."""
 
-import uuid
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from auditron.billing.v1 import billing_pb2
@@ -11,12 +11,13 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.type.date_pb2 import Date
 
 from libs.jobs import enqueue
-from libs.pg import Database, requests, use_organization, uuid7
-from libs.rpc import InvalidArgument, caller
+from libs.pg import Database, Record, RequestIdReused, Tx, requests, use_organization, uuid7
+from libs.rpc import caller
 
 from . import errors, publishing, rules, store
-from .settings import Settings
-from .stripe_account import StripeAccount
+
+if TYPE_CHECKING:
+    from .stripe_account import StripeAccount
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Subscription = billing_pb2.Subscription
@@ -25,9 +26,9 @@ Subscription = billing_pb2.Subscription
 class BillingApi:
     """Plans, subscriptions and usage."""
 
-    def __init__(self, db: Database, settings: Settings, account: StripeAccount) -> None:
+    def __init__(self, db: Database, account: "StripeAccount | None") -> None:
+        """Without an account at Stripe plans change without payment."""
         self._db = db
-        self._pays = bool(settings.stripe_api_key)
         self._account = account
 
     async def ListPlans(
@@ -44,27 +45,17 @@ class BillingApi:
     async def ChangePlan(
         self, request: billing_pb2.ChangePlanRequest, context: Context
     ) -> Subscription:
-        plan = rules.plan(request.plan_code)
-        organization_id = caller().organization_id
-        if not self._pays:
-            return await self._change(organization_id, request, plan.plan_code)
-        async with self._db.tenant(organization_id) as tx:
-            row = await store.lock_subscription(tx)
-        if plan.plan_code == rules.FREE:
-            return await self._cancel(organization_id)
-        if row["stripe_subscription_id"]:
-            key = request.request_id or uuid7()
-            await self._account.change_plan(row["stripe_subscription_id"], plan.plan_code, key)
-            return await self._look(organization_id, row["stripe_subscription_id"])
-        return await self._check_out(organization_id, request)
+        plan_code = rules.plan(request.plan_code).plan_code
+        if self._account is None:
+            return await self._change(caller().organization_id, request, plan_code)
+        return await self._ask(self._account, request.request_id, plan_code)
 
     async def CancelSubscription(
         self, request: billing_pb2.CancelSubscriptionRequest, context: Context
     ) -> Subscription:
-        organization_id = caller().organization_id
-        if not self._pays:
-            return await self._change(organization_id, request, rules.FREE)
-        return await self._cancel(organization_id)
+        if self._account is None:
+            return await self._change(caller().organization_id, request, rules.FREE)
+        return await self._ask(self._account, request.request_id, rules.FREE)
 
     async def GetUsage(
         self, request: billing_pb2.GetUsageRequest, context: Context
@@ -83,7 +74,7 @@ class BillingApi:
     async def ReceiveStripeWebhook(
         self, request: billing_pb2.ReceiveStripeWebhookRequest, context: Context
     ) -> Empty:
-        if not self._pays:
+        if self._account is None:
             raise errors.PaymentNotSetUp("No Stripe key is set.")
         metadata = dict(context.invocation_metadata() or ())
         signature = str(metadata.get("http-stripe-signature", ""))
@@ -93,13 +84,7 @@ class BillingApi:
             if await store.insert_stripe_event(tx, event["id"]) and found:
                 organization_id, subscription_id = found
                 await use_organization(tx, organization_id)
-                # What the event says may be out of date: a task asks Stripe how things stand.
-                await enqueue(
-                    tx,
-                    "sync_subscription",
-                    StringValue(value=subscription_id),
-                    organization_id=organization_id,
-                )
+                await _sync(tx, organization_id, subscription_id)
         return Empty()
 
     async def _change(
@@ -116,61 +101,79 @@ class BillingApi:
             )
             if before is not None:
                 return before
-            row = await store.lock_subscription(tx)
+            own = await store.lock_subscription(tx)
             is_cancel = isinstance(request, billing_pb2.CancelSubscriptionRequest)
-            if is_cancel and row["plan_code"] == rules.FREE:
+            if is_cancel and own.plan_code == rules.FREE:
                 raise errors.SubscriptionFree("The free plan needs no cancelling.")
-            wanted = rules.Standing(plan_code, billing_pb2.SUBSCRIPTION_STATE_ACTIVE, None)
+            wanted = rules.Standing(plan_code, billing_pb2.SUBSCRIPTION_STATE_ACTIVE)
             subscription = await store.update_subscription(tx, wanted)
             await publishing.entitlements_changed(tx, organization_id, subscription, caller().actor)
             await requests.remember(tx, organization_id, request.request_id, subscription)
         return subscription
 
-    async def _cancel(self, organization_id: str) -> Subscription:
+    async def _ask(self, account: "StripeAccount", request_id: str, plan_code: str) -> Subscription:
+        """Have Stripe change the plan, once for each request; how things stood before."""
+        organization_id = caller().organization_id
+        change_id = rules.plan_change_id(organization_id, request_id) or uuid7()
         async with self._db.tenant(organization_id) as tx:
-            row = await store.lock_subscription(tx)
-        subscription_id = row["stripe_subscription_id"]
-        if not subscription_id:
-            raise errors.SubscriptionFree("The free plan needs no cancelling.")
-        await self._account.cancel(subscription_id, f"cancel-{subscription_id}-{row['look']}")
-        return await self._look(organization_id, subscription_id)
-
-    async def _check_out(
-        self, organization_id: str, request: billing_pb2.ChangePlanRequest
-    ) -> Subscription:
-        checkout_id = _uuid(request.request_id) or uuid7()
+            own = await store.lock_subscription(tx)
+            change = await store.insert_plan_change(
+                tx, organization_id, change_id, plan_code, own.stripe_subscription_id
+            )
+            is_checkout = not change["stripe_subscription_id"]
+            if change["plan_code"] != plan_code:
+                raise RequestIdReused(request_id)
+            if is_checkout and plan_code == rules.FREE:
+                raise errors.SubscriptionFree("The free plan needs no cancelling.")
+            is_asked = change["state"] == store.ASKED
+            others = await store.open_checkouts(tx, change_id) if is_asked and is_checkout else ()
+        if is_asked:
+            change = await self._do(account, organization_id, change, others)
+        if change["state"] == store.CLOSED:
+            raise errors.CheckoutClosed("Another plan was asked for since.")
         async with self._db.tenant(organization_id) as tx:
-            row = await store.insert_checkout(tx, organization_id, checkout_id, request.plan_code)
+            if change["stripe_subscription_id"]:
+                await _sync(tx, organization_id, change["stripe_subscription_id"])
             subscription = await store.get_subscription(tx)
-        url = row["url"] or await self._account.checkout_url(
-            organization_id, checkout_id, row["plan_code"]
-        )
-        async with self._db.tenant(organization_id) as tx:
-            await store.update_checkout(tx, checkout_id, url)
-        subscription.checkout_url = url
+        subscription.checkout_url = change["checkout_url"]
         return subscription
 
-    async def _look(self, organization_id: str, subscription_id: str) -> Subscription:
-        """Have a task ask Stripe, and say how things stood before."""
+    async def _do(
+        self,
+        account: "StripeAccount",
+        organization_id: str,
+        change: Record,
+        others: Sequence[str],
+    ) -> Record:
+        """Have Stripe do what was noted; the other checkouts are closed, so that one can be paid.
+
+        What one of them has begun already is changed instead.
+        """
+        key, plan_code = change["plan_change_id"], change["plan_code"]
+        subscription_id = change["stripe_subscription_id"]
+        for other in others:
+            paid_id = await account.close_checkout(other)
+            if paid_id and (await account.standing(paid_id)).plan_code != rules.FREE:
+                subscription_id = paid_id
+        checkout = rules.Checkout()
+        if not subscription_id:
+            checkout = await account.check_out(organization_id, plan_code, key)
+        elif plan_code == rules.FREE:
+            await account.cancel(subscription_id, key)
+        else:
+            await account.change_plan(subscription_id, plan_code, key)
         async with self._db.tenant(organization_id) as tx:
-            await enqueue(
-                tx,
-                "sync_subscription",
-                StringValue(value=subscription_id),
-                organization_id=organization_id,
-            )
-            return await store.get_subscription(tx)
+            return await store.finish_plan_change(tx, key, subscription_id, checkout, others)
 
 
-def _uuid(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise InvalidArgument(
-            "The request id is not valid.", violations=[("request_id", "must be a UUID")]
-        ) from None
+async def _sync(tx: Tx, organization_id: str, subscription_id: str) -> None:
+    """Have a task ask Stripe how things stand: what a webhook says of it may be out of date."""
+    await enqueue(
+        tx,
+        "sync_subscription",
+        StringValue(value=subscription_id),
+        organization_id=organization_id,
+    )
 
 
 def _date(day: date) -> Date:

@@ -6,27 +6,34 @@ from auditron.invoice.v1 import invoice_events_pb2
 
 from libs.run.runtime import Runtime, Service
 
-from . import jobs
+from . import jobs, rules
 from .api import BillingApi
 from .settings import Settings
-from .stripe_account import StripeAccount
 
 
 async def assemble(runtime: Runtime) -> Service:
     """Put the service together."""
     settings = Settings.from_env(runtime.env)
-    account = StripeAccount(settings)
+    rules.check_prices(settings)
+    account = sync = None
+    if settings.stripe_api_key:
+        # What takes long to import is imported before anybody waits, and only where it is wanted.
+        from .stripe_account import StripeAccount  # noqa: PLC0415
+
+        account = StripeAccount(settings)
+        sync = jobs.SubscriptionSync(runtime.db, account)
     return Service(
         servicers=[
             (
                 billing_pb2.DESCRIPTOR.services_by_name["BillingService"],
-                BillingApi(runtime.db, settings, account),
+                BillingApi(runtime.db, account),
             )
         ],
         handlers={
             "auth": {auth_events_pb2.OrganizationCreated: jobs.on_organization_created},
             "invoice": {invoice_events_pb2.InvoiceReceived: jobs.on_invoice_received},
         },
-        closing=[account.close],
-        tasks={"sync_subscription": jobs.SubscriptionSync(runtime.db, settings, account).run},
+        tasks={"sync_subscription": sync.run, "end_subscription": sync.end} if sync else {},
+        loops=[jobs.sweeping(runtime.db)],
+        closing=[account.close] if account else [],
     )

@@ -23,6 +23,12 @@ class SubscriptionFree(Fault):
     code, reason = code_pb2.FAILED_PRECONDITION, "SUBSCRIPTION_FREE"
 
 
+class CheckoutClosed(Fault):
+    """Another plan was asked for since, so that this checkout can be paid no more."""
+
+    code, reason = code_pb2.FAILED_PRECONDITION, "CHECKOUT_CLOSED"
+
+
 class PaymentUnavailable(Unavailable):
     """Stripe does not answer, or refuses."""
 

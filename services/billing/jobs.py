@@ -1,6 +1,8 @@
 """What billing does outside a request: follows auth and invoice, asks Stripe how things stand."""
 
+import logging
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 from auditron.auth.v1 import auth_events_pb2
 from auditron.billing.v1 import billing_events_pb2, billing_pb2
@@ -10,14 +12,20 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.type.date_pb2 import Date
 
 from libs.events import append
-from libs.jobs import Task
+from libs.jobs import Task, enqueue
 from libs.pg import Database, Tx
+from libs.run.loops import every
+from libs.run.runtime import Loop
 
 from . import publishing, rules, store
-from .settings import Settings
-from .stripe_account import StripeAccount
+
+if TYPE_CHECKING:
+    from .stripe_account import StripeAccount
+
+log = logging.getLogger(__name__)
 
 ACTOR = "service:billing"
+SWEEP_EVERY_S = 3_600.0
 
 
 async def on_organization_created(
@@ -60,41 +68,56 @@ async def on_invoice_received(
     )
 
 
+def sweeping(db: Database) -> Loop:
+    """Return the loop that forgets old webhooks every hour."""
+
+    async def sweep() -> None:
+        async with db.unscoped() as tx:
+            await store.delete_old_stripe_events(tx)
+
+    return every(SWEEP_EVERY_S, sweep)
+
+
 class SubscriptionSync:
     """Brings our row to what Stripe says now; events of Stripe only say that it is time to ask."""
 
-    def __init__(self, db: Database, settings: Settings, account: StripeAccount) -> None:
+    def __init__(self, db: Database, account: "StripeAccount") -> None:
         self._db = db
-        self._settings = settings
         self._account = account
 
     async def run(self, task: Task) -> None:
         """The task `sync_subscription`; its payload is the id of a subscription at Stripe."""
         subscription_id = StringValue.FromString(task.payload).value
-        async with self._db.tenant(task.organization_id) as tx:
-            look = await store.begin_look(tx)
-        found = await self._account.subscription(subscription_id)
-        wanted = rules.standing(found, self._settings.stripe_prices)
-        async with self._db.tenant(task.organization_id) as tx:
-            row = await store.lock_subscription(tx)
-            if look != row["look"]:
-                return  # a newer look is under way, and will see no less than this one
-            if not rules.concerns(row["stripe_subscription_id"], subscription_id, wanted):
+        organization_id = task.organization_id
+        async with self._db.tenant(organization_id) as tx:
+            look = await store.begin_look(tx, organization_id, subscription_id)
+        wanted = await self._account.standing(subscription_id)
+        async with self._db.tenant(organization_id) as tx:
+            own = await store.lock_subscription(tx)
+            if look != await store.get_look(tx, subscription_id):
+                return  # a newer look at it is under way, and will see no less than this one
+            if not rules.concerns(own.stripe_subscription_id, subscription_id, wanted):
                 return
-            ids = (
-                ("", "") if wanted.plan_code == rules.FREE else (found["customer"], subscription_id)
-            )
-            same = (row["plan_code"], row["state"], row["period_end_time"]) == (
-                wanted.plan_code,
-                wanted.state,
-                wanted.period_end_time,
-            )
-            if same and row["stripe_subscription_id"] == ids[1]:
-                return
-            subscription = await store.update_subscription(tx, wanted, *ids)
-            publish = (
-                publishing.subscription_changed
-                if wanted.plan_code == row["plan_code"]
-                else publishing.entitlements_changed
-            )
-            await publish(tx, task.organization_id, subscription, ACTOR)
+            superseded_id = rules.superseded(own, wanted)
+            if superseded_id:
+                await enqueue(
+                    tx,
+                    "end_subscription",
+                    StringValue(value=superseded_id),
+                    organization_id=organization_id,
+                )
+            if wanted != own and superseded_id != subscription_id:
+                subscription = await store.update_subscription(tx, wanted)
+                publish = (
+                    publishing.subscription_changed
+                    if wanted.plan_code == own.plan_code
+                    else publishing.entitlements_changed
+                )
+                await publish(tx, organization_id, subscription, ACTOR)
+
+    async def end(self, task: Task) -> None:
+        """The task `end_subscription`: nobody pays for two; its payload is the older one's id."""
+        subscription_id = StringValue.FromString(task.payload).value
+        # What was paid for both is for a person to give back.
+        log.warning("superseded subscription ends", extra={"subscription_id": subscription_id})
+        await self._account.end(subscription_id)

@@ -1,16 +1,20 @@
 """The plans, and what follows from a subscription at Stripe. Pure."""
 
+import uuid
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from auditron.billing.v1 import billing_pb2
 from auditron.type.v1.money_pb2 import Money
 
-from libs.rpc import InvalidArgument
+from libs.pg import InvalidRequestId
+from libs.rpc import InvalidArgument, uuid_or
 
 from . import errors
+from .settings import Settings
 
 FREE = "free"
 CURRENCY = "EUR"
@@ -38,11 +42,22 @@ PLANS = {
 
 @dataclass(frozen=True)
 class Standing:
-    """What a subscription at Stripe means for us."""
+    """What a subscription at Stripe means for us; a free one is none there."""
 
     plan_code: str
     state: int
-    period_end_time: datetime | None
+    period_end_time: datetime | None = None
+    stripe_customer_id: str = ""
+    stripe_subscription_id: str = ""
+    stripe_create_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """Where a plan can be paid; empty for a change that needs no payment."""
+
+    session_id: str = ""
+    url: str = ""
 
 
 def plan(code: str) -> billing_pb2.Plan:
@@ -50,6 +65,24 @@ def plan(code: str) -> billing_pb2.Plan:
     if code not in PLANS:
         raise errors.PlanNotFound("There is no such plan.", plan_code=code[:50])
     return PLANS[code]
+
+
+def check_prices(settings: Settings) -> None:
+    """Raise ValueError if Stripe is set up and a plan that costs money has no price there."""
+    lacking = [code for code in PLANS if code != FREE and not settings.stripe_prices.get(code)]
+    if settings.stripe_api_key and lacking:
+        raise ValueError(f"BILLING_STRIPE_PRICES lacks {', '.join(lacking)}")
+
+
+def plan_change_id(organization_id: str, request_id: str) -> str:
+    """The id of what a request asks of Stripe, where ids of all organizations meet.
+
+    Empty for a request without an id. Raises InvalidRequestId.
+    """
+    if not request_id:
+        return ""
+    given = uuid_or(InvalidRequestId(request_id), request_id)
+    return str(uuid.uuid5(uuid.UUID(organization_id), given))
 
 
 def with_entitlements(subscription: billing_pb2.Subscription) -> billing_pb2.Subscription:
@@ -72,17 +105,22 @@ def standing(stripe: Mapping[str, Any], prices: Mapping[str, str]) -> Standing:
         "past_due": billing_pb2.SUBSCRIPTION_STATE_PAST_DUE,
     }.get(stripe["status"])
     if state is None or code == FREE:
-        return Standing(FREE, billing_pb2.SUBSCRIPTION_STATE_ACTIVE, None)
+        return Standing(FREE, billing_pb2.SUBSCRIPTION_STATE_ACTIVE)
     if stripe.get("cancel_at_period_end"):
         state = billing_pb2.SUBSCRIPTION_STATE_CANCELLING
-    return Standing(code, state, datetime.fromtimestamp(item["current_period_end"], UTC))
+    return Standing(
+        plan_code=code,
+        state=state,
+        period_end_time=datetime.fromtimestamp(item["current_period_end"], UTC),
+        stripe_customer_id=stripe["customer"],
+        stripe_subscription_id=stripe["id"],
+        stripe_create_time=datetime.fromtimestamp(stripe["created"], UTC),
+    )
 
 
 def month_of(day: date) -> tuple[date, date]:
     """The first and the last day of the day's month."""
-    first = day.replace(day=1)
-    following = (first + timedelta(days=32)).replace(day=1)
-    return first, following - timedelta(days=1)
+    return day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def month_asked(request: billing_pb2.GetUsageRequest, today: date) -> tuple[date, date]:
@@ -129,3 +167,11 @@ def concerns(own_id: str, subscription_id: str, wanted: Standing) -> bool:
     An old one that has ended says nothing about the one that replaced it.
     """
     return subscription_id == own_id or wanted.plan_code != FREE
+
+
+def superseded(own: Standing, other: Standing) -> str:
+    """Which of two subscriptions at Stripe the other, begun later, replaces; '' if neither."""
+    if own.stripe_subscription_id in ("", other.stripe_subscription_id) or other.plan_code == FREE:
+        return ""
+    ids = [(str(each.stripe_create_time), each.stripe_subscription_id) for each in (own, other)]
+    return min(ids)[1]

@@ -1,33 +1,39 @@
 """Our account at Stripe: checkouts, changes of subscriptions, signed webhooks."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import stripe
+
+from . import rules
 from .errors import PaymentUnavailable, SignatureInvalid
 from .settings import Settings
 
-if TYPE_CHECKING:
-    import stripe
-
 TIMEOUT_S = 8.0
 SIGNATURE_AGE_S = 300
+ENDED = ("canceled", "incomplete_expired")
 
 
 class StripeAccount:
-    """Talks to Stripe; the package is imported by the first call, for it takes long."""
+    """Talks to Stripe; to import it takes more than a second."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._opened: stripe.StripeClient | None = None
-        self._http: stripe.HTTPXClient | None = None
+        base = settings.stripe_api_base
+        self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
+        self._stripe = stripe.StripeClient(
+            settings.stripe_api_key,
+            base_addresses={"api": base} if base else None,
+            http_client=self._http,
+            max_network_retries=1,
+        ).v1
 
     async def close(self) -> None:
         """Let go of the connections."""
-        if self._http is not None:
-            await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def checkout_url(self, organization_id: str, checkout_id: str, plan_code: str) -> str:
-        """Where the plan can be paid; the same for the same checkout. PaymentUnavailable."""
+    async def check_out(self, organization_id: str, plan_code: str, key: str) -> rules.Checkout:
+        """Have a plan be paid; the same for the same key. PaymentUnavailable."""
         metadata = {"organization_id": organization_id}
         params = {
             "mode": "subscription",
@@ -38,19 +44,30 @@ class StripeAccount:
             "success_url": self._settings.return_url,
             "cancel_url": self._settings.return_url,
         }
-        sessions = self._client().v1.checkout.sessions
         session = await self._ask(
-            sessions.create_async(params, {"idempotency_key": checkout_id})  # type: ignore[arg-type]
+            self._stripe.checkout.sessions.create_async(params, {"idempotency_key": key})  # type: ignore[arg-type]
         )
-        return str(session["url"])
+        return rules.Checkout(session["id"], session["url"])
 
-    async def subscription(self, subscription_id: str) -> Mapping[str, Any]:
-        """The Subscription object as it is now. PaymentUnavailable."""
-        return await self._ask(self._client().v1.subscriptions.retrieve_async(subscription_id))
+    async def close_checkout(self, session_id: str) -> str:
+        """Have a checkout be paid no more; the subscription if it was, else ''. PaymentUnavailable.
+
+        One that is paid while this is asked is refused; asked again, it is seen.
+        """
+        sessions = self._stripe.checkout.sessions
+        session = await self._ask(sessions.retrieve_async(session_id))
+        if session["status"] == "open":
+            await self._ask(sessions.expire_async(session_id))
+        return session.get("subscription") or ""
+
+    async def standing(self, subscription_id: str) -> rules.Standing:
+        """What a subscription means for us now. PaymentUnavailable."""
+        found = await self._subscription(subscription_id)
+        return rules.standing(found, self._settings.stripe_prices)
 
     async def change_plan(self, subscription_id: str, plan_code: str, key: str) -> None:
         """Move a paid subscription to another price, prorated. PaymentUnavailable."""
-        found = await self.subscription(subscription_id)
+        found = await self._subscription(subscription_id)
         item = {
             "id": found["items"]["data"][0]["id"],
             "price": self._settings.stripe_prices[plan_code],
@@ -61,10 +78,20 @@ class StripeAccount:
         """Let a subscription end with what is paid for. PaymentUnavailable."""
         await self._update(subscription_id, {"cancel_at_period_end": True}, key)
 
+    async def end(self, subscription_id: str) -> None:
+        """End a subscription now and credit what is left of it; repeated, nothing more happens.
+
+        PaymentUnavailable.
+        """
+        found = await self._subscription(subscription_id)
+        if found["status"] not in ENDED:
+            params = {"prorate": True, "invoice_now": True}
+            await self._ask(
+                self._stripe.subscriptions.cancel_async(subscription_id, params)  # type: ignore[arg-type]
+            )
+
     def event(self, payload: bytes, signature: str) -> Mapping[str, Any]:
         """The event that a webhook brings. Raises SignatureInvalid."""
-        import stripe  # noqa: PLC0415  # takes seconds
-
         try:
             event = stripe.Webhook.construct_event(
                 payload, signature, self._settings.stripe_webhook_secret, SIGNATURE_AGE_S
@@ -74,15 +101,19 @@ class StripeAccount:
         found: Mapping[str, Any] = event.to_dict()
         return found
 
+    async def _subscription(self, subscription_id: str) -> Mapping[str, Any]:
+        return await self._ask(self._stripe.subscriptions.retrieve_async(subscription_id))
+
     async def _update(self, subscription_id: str, params: dict[str, Any], key: str) -> None:
-        subscriptions = self._client().v1.subscriptions
         await self._ask(
-            subscriptions.update_async(subscription_id, params, {"idempotency_key": key})  # type: ignore[arg-type]
+            self._stripe.subscriptions.update_async(
+                subscription_id,
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
         )
 
     async def _ask(self, call: Any) -> Mapping[str, Any]:
-        import stripe  # noqa: PLC0415  # takes seconds
-
         try:
             answer = await call
         except stripe.StripeError as error:
@@ -91,17 +122,3 @@ class StripeAccount:
             ) from error
         found: Mapping[str, Any] = answer.to_dict()
         return found
-
-    def _client(self) -> "stripe.StripeClient":
-        if self._opened is None:
-            import stripe  # noqa: PLC0415  # takes seconds
-
-            base = self._settings.stripe_api_base
-            self._http = stripe.HTTPXClient(timeout=TIMEOUT_S)
-            self._opened = stripe.StripeClient(
-                self._settings.stripe_api_key,
-                base_addresses={"api": base} if base else None,
-                http_client=self._http,
-                max_network_retries=1,
-            )
-        return self._opened

@@ -27,9 +27,12 @@ FACTS = {
 
 @dataclass(frozen=True)
 class Held:
-    """Rows that are locked: matches, transactions (theirs too), and invoices that stand."""
+    """Rows that are locked: matches, transactions (theirs too), and invoices that stand.
 
-    matches: Mapping[str, Match]
+    Matches and transactions follow what is made of them here.
+    """
+
+    matches: dict[str, Match]
     transactions: Mapping[str, Transaction]
     invoices: Mapping[str, Invoice]
 
@@ -65,15 +68,15 @@ async def make(
     """
     rules.check_free(draft, held.transactions, held.invoices)
     in_the_way = {held.transactions[each].match_id for each in rules.held_ids(draft)} - {""}
-    for match_id in sorted(in_the_way):
-        if match_id in held.matches:
-            await withdraw(tx, organization_id, held.matches[match_id])
+    for match_id in sorted(in_the_way & held.matches.keys()):
+        if held.matches[match_id].state == recon_pb2.MATCH_STATE_PROPOSED:
+            await withdraw(tx, organization_id, held.matches.pop(match_id))
     wanted = Match()
     wanted.CopyFrom(draft)
     wanted.MergeFrom(Match(match_id=uuid7(), state=state, actor=actor))
     wanted.account_code = await store.get_account_code(tx, draft.bank_account_id)
     match = await store.insert_match(tx, organization_id, wanted, reconciliation_id)
-    await _take(tx, match)
+    await _take(tx, match, held)
     await _publish(tx, organization_id, match)
     return match
 
@@ -83,7 +86,7 @@ async def confirm(tx: Tx, organization_id: str, match: Match, actor: str, held: 
     rules.check_free(match, held.transactions, held.invoices)
     state = recon_pb2.MATCH_STATE_CONFIRMED
     match = await store.update_match(tx, match.match_id, state, actor)
-    await _take(tx, match)
+    await _take(tx, match, held)
     await _publish(tx, organization_id, match)
     return match
 
@@ -134,7 +137,7 @@ async def enqueue_reconciliation(
     )
 
 
-async def _take(tx: Tx, match: Match) -> None:
+async def _take(tx: Tx, match: Match, held: Held) -> None:
     """Give a match its transactions, and if it counts, what it settles of its invoices."""
     confirmed = match.state == recon_pb2.MATCH_STATE_CONFIRMED
     state = (
@@ -145,6 +148,9 @@ async def _take(tx: Tx, match: Match) -> None:
         raise errors.TransactionMatched("A confirmed match holds a transaction.")
     if confirmed and await store.settle_invoices(tx, match.match_id) != len(rules.claims(match)):
         raise errors.InvoiceSettled("An invoice does not stand approved.")
+    held.matches[match.match_id] = match
+    for each in wanted:
+        held.transactions[each].MergeFrom(Transaction(match_id=match.match_id, state=state))
 
 
 async def _end(

@@ -1,7 +1,6 @@
 """What a request must look like, and what may settle what. Pure."""
 
 import re
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
@@ -15,7 +14,7 @@ from google.protobuf.message import Message
 from stdnum import iban
 
 from libs import money
-from libs.rpc import InvalidArgument
+from libs.rpc import InvalidArgument, is_uuid
 
 from . import errors
 from .matching import Invoice
@@ -28,6 +27,8 @@ SHORT_SHARE, SHORT_UNITS = Decimal("0.15"), Decimal(30)
 # In smallest units of a currency: what may be taken for rounding, and for a bank's charge.
 ROUNDING_UNITS = 5
 CHARGE_UNITS = 3_000
+# What a person may call rounding: it drops at most what is behind the point.
+ROUNDING_MAX = Decimal(1)
 # Cash discounts, in per cent, that are usual; another shortfall of a customer is a bank's charge.
 USUAL_DISCOUNTS = tuple(map(Decimal, ("1", "1.5", "2", "2.5", "3", "4", "5")))
 STANDING = {
@@ -47,21 +48,6 @@ _CAMT_KINDS = {b"Stmt": "053", b"AcctRpt": "052", b"DbtCdtNtfctn": "054"}
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 Violations = Sequence[tuple[str, str]]
-
-
-def check(violations: Violations) -> None:
-    """Raise InvalidArgument if there are any."""
-    if violations:
-        raise InvalidArgument("The request is not valid.", violations=violations)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether it can be an id of ours."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return len(text) == 36
 
 
 def bank_account_violations(account: recon_pb2.BankAccount) -> Violations:
@@ -109,7 +95,9 @@ def statement_format(head: bytes) -> str:
             return f"CAMT.{found[1].decode() if found[1] else _CAMT_KINDS[found[2]]}"
         raise errors.StatementFormatUnsupported("The XML is no CAMT.052, 053 or 054.")
     if plain.startswith(_NO_STATEMENT) or b"\x00" in plain:
-        raise errors.StatementFormatUnsupported("A statement is CSV or CAMT.053; this is neither.")
+        raise errors.StatementFormatUnsupported(
+            "A statement is CSV or CAMT.052, 053 or 054; this is neither."
+        )
     return "CSV"
 
 
@@ -227,8 +215,8 @@ def _looks_like(amount: Decimal, settled: Decimal, currency: str) -> recon_pb2.D
     to a supplier is a discount. Too much to a supplier is a bank's charge if it may be one; other
     money too much is owed back.
     """
-    unit = Decimal(1).scaleb(-money.exponent(currency))
-    is_short = (amount < 0) != (settled < 0)
+    unit = _smallest_unit(currency)
+    is_short = _is_short(amount, settled)
     if abs(amount) <= ROUNDING_UNITS * unit:
         return recon_pb2.DIFFERENCE_KIND_ROUNDING
     if settled < 0 and not is_short:
@@ -243,6 +231,32 @@ def _looks_like(amount: Decimal, settled: Decimal, currency: str) -> recon_pb2.D
     if is_short:
         return recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT
     return recon_pb2.DIFFERENCE_KIND_OVERPAYMENT
+
+
+def check_kind(match: Match, kind: recon_pb2.DifferenceKind) -> None:
+    """Raise InvalidArgument where a match's difference cannot be what a person says it is."""
+    amount = money.to_decimal(match.difference)
+    is_short = _is_short(amount, money.to_decimal(match.bank_amount) - amount)
+    rounding = max(ROUNDING_MAX, ROUNDING_UNITS * _smallest_unit(match.difference.currency_code))
+    can_be = {
+        recon_pb2.DIFFERENCE_KIND_UNSPECIFIED: True,
+        recon_pb2.DIFFERENCE_KIND_ROUNDING: 0 < abs(amount) <= rounding,
+        recon_pb2.DIFFERENCE_KIND_CASH_DISCOUNT: amount and is_short,
+        # What a bank keeps is lacking on the account, whoever has paid.
+        recon_pb2.DIFFERENCE_KIND_BANK_CHARGE: amount < 0,
+        recon_pb2.DIFFERENCE_KIND_OVERPAYMENT: amount and not is_short,
+    }
+    if not can_be[kind]:
+        raise _wrong("difference_kind", f"cannot be what a difference of {amount} is")
+
+
+def _is_short(difference: Decimal, settled: Decimal) -> bool:
+    """Whether less was paid than is settled (positive is in)."""
+    return (difference < 0) != (settled < 0)
+
+
+def _smallest_unit(currency: str) -> Decimal:
+    return Decimal(1).scaleb(-money.exponent(currency))
 
 
 def claims(match: Match) -> dict[str, Decimal]:

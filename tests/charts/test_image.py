@@ -1,6 +1,6 @@
 """The install of services/Dockerfile in a clean folder: what is in it, what is not, that it runs.
 
-By default for one service; AUDITRON_IMAGES="auth gateway" names others.
+By default for one service; AUDITRON_IMAGES="auth gateway" names others, AUDITRON_IMAGES=all each.
 """
 
 import json
@@ -24,7 +24,8 @@ from .conftest import RELEASES, ROOT, SERVICES, Objects, Render
 from .starting import Place, held_secrets, run_release
 
 DOCKERFILE = ROOT / "services" / "Dockerfile"
-IMAGES = os.environ.get("AUDITRON_IMAGES", "billing").split()
+NAMED = os.environ.get("AUDITRON_IMAGES", "billing")
+IMAGES = RELEASES if NAMED == "all" else NAMED.split()
 PACKAGES = sorted(
     str(path.parent.relative_to(ROOT))
     for pattern in ("libs/*", "services/*", "gateway")

@@ -1,22 +1,22 @@
 """Who reaches whom: addresses and NetworkPolicies say the same, and the ingress leads in."""
 
+import re
 from typing import Any
 
-from .conftest import Objects, Render, named, of, selects, templates
+from .conftest import ROOT, SERVICES, Assembled, Objects, Render, named, of, selects, templates
 
-# Who calls whom, or reads whose events.
-CALLS = {
-    "gateway": {"auth", "invoice", "recon", "reporting", "billing", "agent"},
-    "auth": {"auth"},  # any replica gives the keys
-    "invoice": {"auth", "billing", "recon"},
-    "recon": {"auth", "invoice"},
-    "reporting": {"auth", "invoice", "recon"},
-    "billing": {"auth", "invoice"},
-    "agent": {"auth", "invoice", "recon", "reporting"},
-}
+Assemblies = dict[str, Assembled]
 
 
-def test_addresses_lead_to_services_that_exist(everything: Objects) -> None:
+def reached(assembled: Assemblies) -> dict[str, frozenset[str]]:
+    """Who calls whom or follows whose log; the gateway calls every service."""
+    found = {name: each.reached for name, each in assembled.items()}
+    return found | {"gateway": frozenset(SERVICES)}
+
+
+def test_addresses_lead_to_the_services_that_the_code_calls(
+    everything: Objects, assembled: Assemblies
+) -> None:
     ports = {
         item["metadata"]["name"]: item["spec"]["ports"][0]["port"]
         for item in of(everything, "Service")
@@ -25,12 +25,13 @@ def test_addresses_lead_to_services_that_exist(everything: Objects) -> None:
         name = item["metadata"]["name"]
         addresses = {key: value for key, value in item["data"].items() if key.endswith("_ADDRESS")}
         assert addresses == {
-            f"{called.upper()}_ADDRESS": f"{called}:{ports[called]}" for called in CALLS[name]
+            f"{called.upper()}_ADDRESS": f"{called}:{ports[called]}"
+            for called in reached(assembled)[name]
         }
         assert item["data"][f"{name.upper()}_LISTEN"] == f"0.0.0.0:{ports[name]}"
 
 
-def test_who_may_call_whom_is_what_the_architecture_says(everything: Objects) -> None:
+def test_who_may_call_whom_is_who_does(everything: Objects, assembled: Assemblies) -> None:
     pods = [
         template["metadata"]["labels"]
         for _, template in templates(everything)
@@ -52,7 +53,18 @@ def test_who_may_call_whom_is_what_the_architecture_says(everything: Objects) ->
             if opens(source, "egress", "to", target) and opens(target, "ingress", "from", source):
                 assert target[role] == "api"
                 edges[source[name]].add(target[name])
-    assert edges == CALLS
+    assert edges == reached(assembled)
+
+
+def test_the_architecture_says_whom_a_service_calls_and_follows(assembled: Assemblies) -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+    table = {row[1]: row for row in rows if len(row) > 5 and row[1] in SERVICES}
+    for name, each in assembled.items():
+        _, _, _, calls, follows, *_ = table[name]
+        # Everyone asks auth for keys and sessions; the table says who calls it for more.
+        assert set(re.findall(r"\w+", calls)) == each.called - {"auth"}
+        assert set(re.findall(r"\w+", follows)) == set(each.service.handlers)
 
 
 def test_a_new_caller_alone_opens_the_way_to_a_service(render: Render) -> None:

@@ -3,11 +3,8 @@
 from urllib.parse import urlsplit
 
 import yaml
-from prometheus_client import generate_latest
 
-from libs.telemetry import metrics
-
-from .conftest import RELEASES, ROOT, SERVICES, Objects, Render, named, of, templates
+from .conftest import RELEASES, ROOT, SERVICES, Assembled, Objects, Render, named, of, templates
 
 
 def secrets(platform: Objects, namespace: str) -> dict[str, dict[str, str]]:
@@ -29,24 +26,25 @@ def test_it_serves_every_service_there_is() -> None:
     assert sorted(values["services"]) == SERVICES
 
 
-def test_the_metric_that_workers_scale_by_is_one_that_they_export(
-    platform: Objects, render: Render
+def test_workers_scale_by_the_queue_that_they_export_where_they_have_tasks(
+    platform: Objects, render: Render, assembled: dict[str, Assembled]
 ) -> None:
     (rule,) = yaml.safe_load(configuration(platform, "prometheus-adapter"))["externalRules"]
+    assert '__name__="auditron_task_queue_length"' in rule["seriesQuery"]
+    assert rule["metricsQuery"] == "max(<<.Series>>{<<.LabelMatchers>>}) by (service)"
     for service in SERVICES:
-        (metric,) = [
-            entry["external"]["metric"]
+        found = [
+            (item["metadata"]["name"], entry["external"]["metric"])
             for item in of(render(service), "HorizontalPodAutoscaler")
             for entry in item["spec"]["metrics"]
             if entry["type"] == "External"
         ]
-        labels = metric["selector"]["matchLabels"]
-        metrics.TASK_QUEUE_LENGTH.labels(**labels).set(3)
-        exported = f'{metric["name"]}{{service="{service}"}} 3.0'
-        assert exported in generate_latest().decode().splitlines()
-        metrics.TASK_QUEUE_LENGTH.remove(*labels.values())
-        assert f'__name__="{metric["name"]}"' in rule["seriesQuery"]
-    assert rule["metricsQuery"] == "max(<<.Series>>{<<.LabelMatchers>>}) by (service)"
+        metric = {
+            "name": "auditron_task_queue_length",
+            "selector": {"matchLabels": {"service": service}},
+        }
+        has_tasks = bool(assembled[service].service.tasks)
+        assert found == [(f"{service}-worker", metric)] * has_tasks
 
 
 def test_prometheus_gives_a_series_its_namespace_and_leaves_our_labels(platform: Objects) -> None:

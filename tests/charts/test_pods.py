@@ -1,10 +1,26 @@
 """Every pod: no root, no token of the cluster, probed, spread, drained, and migrated before."""
 
+import re
 from typing import Any
 
 import pytest
 
-from .conftest import OPTIONS, ROOT, SERVICES, Objects, Render, named, of, selects, templates
+from libs.sandbox import MIB, Sandbox
+
+from .conftest import (
+    OPTIONS,
+    ROOT,
+    SERVICES,
+    Assembled,
+    Objects,
+    Render,
+    named,
+    of,
+    selects,
+    templates,
+)
+
+OWN_BYTES = 300 * MIB
 
 
 def test_no_pod_runs_as_root_or_writes_to_its_image(everything: Objects, platform: Objects) -> None:
@@ -21,6 +37,23 @@ def test_no_pod_runs_as_root_or_writes_to_its_image(everything: Objects, platfor
             assert context["capabilities"] == {"drop": ["ALL"]}, name
             assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
             assert "memory" in container["resources"]["limits"], name
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_pod_has_memory_for_all_of_its_child_processes_and_for_itself(
+    render: Render, assembled: dict[str, Assembled], service: str, role: str
+) -> None:
+    found = assembled[service].service
+    sandboxes = {*(found.api_sandboxes if role == "api" else found.worker_sandboxes)}
+    if role == "worker":  # agent starts the one for pictures by itself, in its worker
+        owners = [getattr(let_go, "__self__", None) for let_go in found.closing]
+        sandboxes |= {owner for owner in owners if isinstance(owner, Sandbox)}
+    children = [child for sandbox in sandboxes for child in sandbox._workers]
+    template = named(render(service), "Deployment", f"{service}-{role}")["spec"]["template"]
+    limit = template["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    needed = sum(child.limits.memory_bytes for child in children) + OWN_BYTES
+    assert int(limit[:-2]) * {"Mi": MIB, "Gi": 1024 * MIB}[limit[-2:]] >= needed
 
 
 def test_the_image_runs_as_the_user_that_the_charts_name(everything: Objects) -> None:
@@ -67,6 +100,17 @@ def test_a_service_is_ready_by_its_health_and_a_worker_by_its_metrics(
     assert readiness(render(service), f"{service}-worker")["httpGet"] == metrics
     # The kubelet asks for health without TLS.
     assert "tcpSocket" in readiness(render(service, *OPTIONS), f"{service}-api")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_key_that_a_service_reads_can_come_from_its_secret(
+    render: Render, service: str
+) -> None:
+    code = (ROOT / "services" / service / "settings.py").read_text()
+    keys = set(re.findall(r'"([A-Z_]+_(?:KEY|SECRETS?)|SMTP_URL)"', code))
+    for role in ("api", "worker"):
+        template = named(render(service), "Deployment", f"{service}-{role}")["spec"]["template"]
+        assert keys <= {variable["name"] for variable in template["spec"]["containers"][0]["env"]}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -5,7 +5,9 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -19,6 +21,8 @@ REDIS, STORE, CRASHED = "kill -9 of Redis", "kill -9 of the object store", "kill
 STOPPED, EMPTIED = "immediate stop of PostgreSQL", "Redis emptied"
 ENDED, LOCKED = "half of PostgreSQL's sessions ended", "invoices, matches, jobs locked for 3 s"
 SILENT, SILENT_S = "Redis silent for 4 s", 4.0
+MUTE, MUTE_S = "PostgreSQL silent for 12 s", 12.0  # longer than any statement may take
+AWAY, AWAY_S = "object store away for 20 s", 20.0
 FROZEN = "12 s without a step: "
 FREEZE_S = 12.0  # longer than a task's lease
 LOCK_S = 3.0  # longer than a call may take
@@ -32,7 +36,8 @@ def schedule(children: list[str], faults: int, dice: random.Random) -> list[str]
     # Each of these at least once, whatever the length; most of the rest stays kills of processes.
     special = [STOPPED, EMPTIED]
     if faults >= 60:
-        special += [CRASHED, STOPPED, FROZEN + dice.choice(_workers(children)), STOPPED]
+        frozen = FROZEN + dice.choice(_workers(children))
+        special += [CRASHED, AWAY, STOPPED, frozen, MUTE, STOPPED]
     for number, one in enumerate(special, 1):
         found[number * faults // (len(special) + 1)] = one
     return found
@@ -92,7 +97,16 @@ class Killer:
         elif fault in (ENDED, LOCKED):
             await self._in_postgres(_END if fault == ENDED else _LOCK)
         elif fault == SILENT:
-            self._freeze(_pid(servers.redis), SILENT_S)
+            self._freeze(SILENT_S, _pid(servers.redis))
+        elif fault == MUTE:
+            pid = _pid(servers.postgres)
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            self._freeze(MUTE_S, pid, *map(int, children))
+            await asyncio.sleep(MUTE_S)
+        elif fault == AWAY:
+            await servers.s3.kill()
+            await asyncio.sleep(AWAY_S)
+            await servers.s3.start()
         else:
             return self._to_process(fault)
         return True
@@ -107,7 +121,7 @@ class Killer:
             if name == fault:
                 child.kill()
             else:
-                self._freeze(child.pid, FREEZE_S)
+                self._freeze(FREEZE_S, child.pid)
         except ProcessLookupError:
             return False
         return True
@@ -123,18 +137,22 @@ class Killer:
         await asyncio.sleep(self._dice.uniform(*DOWN_S))
         await server.start()
 
-    def _freeze(self, pid: int, seconds: float) -> None:
-        """Stop a process without ending it, and let it go on later."""
-        os.kill(pid, signal.SIGSTOP)
+    def _freeze(self, seconds: float, *pids: int) -> None:
+        """Stop processes without ending them, and let them go on later."""
+        os.kill(pids[0], signal.SIGSTOP)
+        _tell(signal.SIGSTOP, pids[1:])
 
         async def thaw() -> None:
             await asyncio.sleep(seconds)
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:  # it was killed meanwhile
-                return
+            _tell(signal.SIGCONT, pids)
 
         self._thaws.add(asyncio.create_task(thaw()))
+
+
+def _tell(number: signal.Signals, pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has ended, or was killed meanwhile
+            os.kill(pid, number)
 
 
 def _pid(server: Server) -> int:

@@ -115,7 +115,7 @@ class Client:
         token = self._token
         # If the answer was lost, there is no session any more when it is asked for again.
         gone = {"TOKEN_REVOKED", "SESSION_NOT_FOUND"}
-        ended = await self.send("POST", "/v1/logout", gone, key=token[-9:], json={})
+        ended = await self.send("POST", "/v1/logout", gone, json={})
         self._token_at = 0.0
         return token if ended.reason is not None else None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from examples.demo import NOTHING_FOREIGN
 from libs.embedded import free_port
 from libs.embedded.embedded import REPLACED_BY
 from libs.run.platform import ROOT, Platform, Progress
@@ -95,7 +96,7 @@ async def run(
         platform = Platform(
             folder / "platform",
             split=True,
-            settings={"AGENT_MAIL_FOLDER": str(folder / "mail")},
+            settings=NOTHING_FOREIGN | {"AGENT_MAIL_FOLDER": str(folder / "mail")},
             gateway_port=free_port(),
         )
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from examples.demo import NOTHING_FOREIGN
 from libs.run.platform import ROOT, Platform
 
 EXAMPLES = ROOT / "examples"
@@ -65,8 +66,13 @@ class Person:
 
 @pytest.fixture(scope="session")
 async def platform() -> AsyncIterator[Platform]:
-    running = Platform(Path(tempfile.mkdtemp(prefix="auditron-journeys-")), gateway_port=8095)
-    await running.start()
+    """As somebody starts it who has keys of foreign services in the environment."""
+    folder = Path(tempfile.mkdtemp(prefix="auditron-journeys-"))
+    with pytest.MonkeyPatch.context() as exported:
+        for name in NOTHING_FOREIGN:
+            exported.setenv(name, "of the developer's own")
+        running = Platform(folder, settings=NOTHING_FOREIGN, gateway_port=8095)
+        await running.start()
     yield running
     await running.stop()
     await running.embedded.erase()

@@ -77,3 +77,4 @@ create table dead_letters (
   primary key (organization_id, producer, consumer, event_id)
 );
 select protect('dead_letters');
+select grant_system('dead_letters', 'select');

@@ -3,14 +3,16 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from auditron.event.v1.event_pb2 import Event, ListEventsRequest, ListEventsResponse
 from auditron.type.v1.money_pb2 import Money
 from google.protobuf.wrappers_pb2 import StringValue
+from prometheus_client import REGISTRY
 
-from libs.events import Consumer, Relay, append, set_cursor
-from libs.events.consumer import Cursor, common_position
+from libs.events import Consumer, Relay, append, list_dead_letters, set_cursor
+from libs.events.cursors import Cursor, common_position
 from libs.events.tests.trial.world import World, book, change, redis_client, rows
 from libs.pg import Tx, uuid7
 from libs.rpc.errors import Fault, Unavailable
@@ -158,10 +160,39 @@ async def test_a_dead_letter_is_handled_by_a_replay_once(world: World, running) 
     with pytest.raises(AccountClosed):
         await failing.replay_dead_letter(ORGANIZATION, event_id)
     mended = consumer_of(world)
+    assert await list_dead_letters(world.follower, "producer") == [(ORGANIZATION, event_id)]
     assert not await mended.replay_dead_letter(uuid7(), event_id)
     assert await mended.replay_dead_letter(ORGANIZATION, event_id)
     assert not await mended.replay_dead_letter(ORGANIZATION, event_id)
     assert await effects(world, 1) == [("closed", 1)]
+    assert await list_dead_letters(world.follower, "producer") == []
+
+
+async def test_what_waits_is_measured_by_its_age_until_it_is_handled(world: World, running) -> None:
+    def waiting_s() -> float:
+        labels = {"service": "follower", "producer": "producer"}
+        return REGISTRY.get_sample_value("auditron_event_waiting_seconds", labels) or 0
+
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def handle(tx: Tx, event: Event, payload: Any) -> None:
+        begun.set()
+        await gate.wait()
+
+    await change(world.producer, ORGANIZATION, "slow", 1)
+    consumer = consumer_of(world, handle)
+    assert waiting_s() == pytest.approx(0, abs=0.01)
+    async with running(relay_of(world).run, consumer.run):
+        await begun.wait()
+        before = waiting_s()
+        await asyncio.sleep(0.05)
+        assert waiting_s() >= before + 0.05
+        gate.set()
+
+        async def now_s() -> float:
+            return waiting_s()
+
+        await eventually(now_s, lambda age_s: age_s == pytest.approx(0, abs=0.01))
 
 
 async def test_a_replay_from_the_start_gives_the_same_effects(world: World, running) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from google.protobuf.wrappers_pb2 import StringValue
 
+from libs.blobs import BlobsUnavailable
 from libs.embedded import Embedded
-from libs.jobs import AttemptsSpent, Permanent, Task, Worker
+from libs.jobs import AttemptsSpent, Permanent, Task, Worker, store
 from libs.jobs.tests.trial import worker as killed_worker
 from libs.jobs.tests.trial.world import (
     ORGANIZATION,
@@ -123,7 +124,8 @@ async def test_after_the_last_attempt_a_task_has_failed_and_says_why(world: Worl
 
 async def test_an_outage_is_no_attempt(world: World, working, monkeypatch) -> None:
     monkeypatch.setattr("libs.jobs.worker.random.uniform", lambda *_: 0)
-    outages = [DatabaseUnavailable("away"), Unavailable("away"), CommitUncertain("away")] * 2
+    kinds = (DatabaseUnavailable, Unavailable, CommitUncertain, BlobsUnavailable)
+    outages = [kind("away") for kind in kinds]
 
     async def handle(task: Task) -> None:
         if outages:
@@ -133,6 +135,27 @@ async def test_an_outage_is_no_attempt(world: World, working, monkeypatch) -> No
     async with working(worker_of(world, {"call": handle})):
         row = await world.ended(task_id, "SUCCEEDED")
     assert (row["attempt"], outages) == (1, [])
+
+
+async def test_who_has_lost_a_claim_settles_nothing_though_the_attempt_is_the_same(
+    world: World,
+) -> None:
+    task_id = await world.enqueue("call")
+    claims = []
+    for _ in range(2):
+        async with world.db.system() as tx:
+            task = await store.claim_next(tx, ["call"], 10)
+            assert task is not None
+            claims.append(task)
+            if len(claims) == 1:
+                await store.postpone(tx, task, 0, "away", uncounted=True)
+    assert [task.attempt for task in claims] == [1, 1]
+    async with world.db.system() as tx:  # as a postponement whose first commit was uncertain
+        await store.postpone(tx, claims[0], 0, "away", uncounted=True)
+        assert not await store.renew(tx, claims[0], 10)
+        await store.finish(tx, claims[0], "FAILED", "away")
+        assert await store.renew(tx, claims[1], 10)
+    assert (await world.ended(task_id, "RUNNING"))["attempt"] == 1
 
 
 async def test_an_outage_that_lasts_for_days_is_one(world: World, working, monkeypatch) -> None:
@@ -377,3 +400,22 @@ async def test_what_a_handler_writes_is_seen_by_others(world: World, working) ->
         await world.ended(task_id, "SUCCEEDED")
     ((what,),) = await world.rows("select what from runs")
     assert what == "done"
+
+
+async def test_what_waits_for_others_takes_no_slot_from_another_lane(world: World, working) -> None:
+    silent = asyncio.Event()
+
+    async def wait(task: Task) -> None:
+        await silent.wait()
+
+    async def handle(task: Task) -> None:
+        pass
+
+    deliveries = [await world.enqueue("deliver") for _ in range(3)]
+    slow = worker_of(world, {"deliver": wait}, lane="foreign")
+    async with working(slow), working(worker_of(world, {"read": handle})):
+        await world.ended(deliveries[0], "RUNNING")
+        await world.ended(await world.enqueue("read"), "SUCCEEDED")
+        silent.set()
+        for task_id in deliveries:
+            await world.ended(task_id, "SUCCEEDED")

@@ -1,14 +1,12 @@
 """Amounts keep every digit, and parts sum to their whole."""
 
-from decimal import Decimal, getcontext
+from decimal import Decimal
 
 import pytest
 from auditron.type.v1.money_pb2 import Money
-from hypothesis import given
 from hypothesis import strategies as st
 
 from libs import money
-from libs.money.currencies import _EXPONENTS
 
 AMOUNTS = st.decimals(-(10**14), 10**14, places=2)
 WEIGHTS = st.lists(st.decimals(0, 10**6, places=3), min_size=1, max_size=30).filter(any)
@@ -43,7 +41,6 @@ def test_an_unknown_currency_is_refused(code) -> None:
         lambda: money.exponent(code),
         lambda: money.to_message(Decimal(1), code),
         lambda: money.round_to_currency(Decimal(1), code),
-        lambda: money.split(Decimal(1), [Decimal(1)], code),
     ):
         with pytest.raises(money.UnknownCurrency):
             refused()
@@ -74,8 +71,6 @@ def test_an_amount_is_written_with_the_digits_of_its_currency(amount, code, text
 def test_what_is_no_amount_is_not_written(amount) -> None:
     with pytest.raises(money.InvalidMoney):
         money.to_message(Decimal(amount), "EUR")
-    with pytest.raises((money.InvalidMoney, ValueError)):
-        money.split(Decimal(1), [Decimal("NaN")], "EUR")
 
 
 @pytest.mark.parametrize(
@@ -99,52 +94,3 @@ def test_rounding_is_half_up_to_the_digits_of_the_currency(amount, code, rounded
 def test_what_is_no_amount_is_not_rounded(amount) -> None:
     with pytest.raises(money.InvalidMoney):
         money.round_to_currency(Decimal(amount), "EUR")
-
-
-@pytest.mark.parametrize(
-    ("amount", "weights", "code", "parts"),
-    [
-        ("100", "1 1 1", "EUR", "33.34 33.33 33.33"),
-        ("-100", "1 1 1", "EUR", "-33.34 -33.33 -33.33"),
-        ("0.01", "1 1 1", "EUR", "0.01 0.00 0.00"),
-        ("10", "1 2", "JPY", "3 7"),
-        ("1.000", "1 1 1", "KWD", "0.334 0.333 0.333"),
-        ("0", "1 0", "EUR", "0.00 0.00"),
-        ("5", "0 1", "EUR", "0.00 5.00"),
-        ("19.00", "110 -10", "EUR", "20.90 -1.90"),
-        ("1.001", "1 1", "EUR", "0.501 0.500"),
-        ("1E+3", "1 3", "EUR", "250.00 750.00"),
-    ],
-)
-def test_a_split_gives_each_its_share(amount, weights, code, parts) -> None:
-    divided = money.split(Decimal(amount), [Decimal(weight) for weight in weights.split()], code)
-    assert [str(part) for part in divided] == parts.split()
-
-
-@pytest.mark.parametrize("weights", [[], ["0"], ["1", "-1"], ["NaN"], ["Infinity", "1"]])
-def test_weights_that_say_nothing_are_refused(weights) -> None:
-    with pytest.raises(ValueError, match="weights"):
-        money.split(Decimal(1), [Decimal(weight) for weight in weights], "EUR")
-
-
-@given(AMOUNTS, WEIGHTS, st.sampled_from(["EUR", "JPY", "KWD"]))
-def test_parts_always_sum_to_the_whole_and_are_less_than_a_unit_off(amount, weights, code) -> None:
-    parts = money.split(amount, weights, code)
-    assert sum(parts) == amount
-    assert money.split(-amount, weights, code) == [-part for part in parts]
-    unit = Decimal(1).scaleb(-max(money.exponent(code), 2))
-    context = getcontext().copy()
-    context.prec = 60
-    for part, weight in zip(parts, weights, strict=True):
-        exact = context.divide(context.multiply(amount, weight), sum(weights))
-        assert abs(context.subtract(part, exact)) < unit
-
-
-@given(AMOUNTS, st.sampled_from(sorted(_EXPONENTS)))
-def test_what_is_written_is_read_again(amount, code) -> None:
-    assert money.to_decimal(money.to_message(amount, code)) == amount
-
-
-def test_every_code_is_three_capital_letters_and_stands_once() -> None:
-    assert len(_EXPONENTS) == 171
-    assert all(len(code) == 3 and code.isalpha() and code.isupper() for code in _EXPONENTS)

@@ -100,9 +100,8 @@ async def stored(db: Database, message: Message, *columns: str) -> Any:
     return row
 
 
-def columns_of(sample: Any) -> list[str]:
-    names = [name for name in sample.Sample.DESCRIPTOR.fields_by_name if name != "labels"]
-    return [*names, "total_currency_code", "tax_currency_code"]
+def columns_of(sample: Any, *others: str) -> tuple[str, ...]:
+    return rows.columns_of(sample.Sample, "labels", *others)
 
 
 async def test_a_full_message_comes_back_from_its_row_unchanged(
@@ -116,13 +115,22 @@ async def test_a_full_message_comes_back_from_its_row_unchanged(
 async def test_an_empty_message_comes_back_with_its_fields_unset(
     db: Database, table: str, sample: Any
 ) -> None:
-    columns = [name for name in columns_of(sample) if name != "rate"]
-    row = await stored(db, sample.Sample(), *columns)
+    row = await stored(db, sample.Sample(), *columns_of(sample, "rate"))
     back = rows.to_message(row, sample.Sample)
     assert back == sample.Sample()
     assert not back.HasField("total")
     assert not back.HasField("note")
     assert row["sample_id"] is None
+
+
+def test_the_columns_of_a_message_are_its_fields_and_the_currencies_of_its_amounts(
+    sample: Any,
+) -> None:
+    assert rows.columns_of(sample.Priced, "currency_code", "tax") == (
+        "total", "total_currency_code",
+    )  # fmt: skip
+    assert rows.columns_of(sample.Priced, one_currency=True) == ("currency_code", "total", "tax")
+    assert columns_of(sample)[:3] == ("sample_id", "name", "note")
 
 
 def test_a_unset_optional_field_is_null_and_a_set_empty_one_is_not(sample: Any) -> None:

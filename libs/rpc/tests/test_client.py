@@ -16,11 +16,11 @@ from libs.rpc import (
     ServiceTokens,
     acting_as,
     caller,
-    deadline_in,
     reason_of,
     remaining_s,
     serve,
 )
+from libs.rpc.deadline import set_remaining
 from libs.rpc.errors import InvalidArgument
 from libs.rpc.tests.probe import (
     CONTRACT,
@@ -119,9 +119,10 @@ async def test_the_deadline_is_the_shortest_of_all(running: Running) -> None:
     stub = running.stub()
     await stub.Open(Probe())
     await stub.Open(Probe(), timeout=5)
-    with deadline_in(1), deadline_in(60):
-        await stub.Open(Probe())
-        await stub.Open(Probe(), timeout=0.5)
+    set_remaining(1)
+    await stub.Open(Probe())
+    await stub.Open(Probe(), timeout=0.5)
+    set_remaining(None)
     left = [time_left for _, _, time_left in found]
     assert left == pytest.approx([2, 5, 0.98, 0.5], abs=0.1)
 
@@ -142,8 +143,9 @@ async def test_a_call_inside_a_call_gets_what_is_left_of_it(running: Running, ba
 
 async def test_with_nothing_left_the_call_is_not_made(running: Running) -> None:
     found = seen_by(running, "Open")
-    with deadline_in(0.01):
-        error = await failure(running.stub().Open(Probe()))
+    set_remaining(0.01)
+    error = await failure(running.stub().Open(Probe()))
+    set_remaining(None)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert found == []
 

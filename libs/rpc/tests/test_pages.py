@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 from auditron.event.v1 import event_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.rpc import InvalidArgument, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import (
+    InvalidArgument,
+    decode_token,
+    encode_token,
+    filter_hash,
+    fitting,
+    page_of,
+    page_size,
+)
+from libs.rpc.pages import PAGE_BYTES_MAX
+from libs.rpc.settings import MESSAGE_BYTES_MAX
 from libs.rpc.tests.probe import Probe
 
 VALUES = st.one_of(
@@ -33,6 +43,43 @@ def test_a_negative_page_size_is_the_callers_mistake() -> None:
     with pytest.raises(InvalidArgument) as caught:
         page_size(-1)
     assert caught.value.violations[0][0] == "page_size"
+
+
+def probes(sizes: list[int]) -> list[Any]:
+    """Resources in order, of about so many bytes."""
+    return [Probe(number=number, text="x" * size) for number, size in enumerate(sizes, 1)]
+
+
+@settings(max_examples=30, deadline=None)  # megabytes each
+@given(st.lists(st.integers(0, MESSAGE_BYTES_MAX), max_size=8), st.integers(1, 8))
+def test_a_page_holds_as_much_as_was_asked_for_and_fits_into_a_message(
+    sizes: list[int], size: int
+) -> None:
+    found = probes(sizes[: size + 1])
+    count = fitting(found, size)
+    assert min(1, len(found)) <= count <= size
+    held = sum(resource.ByteSize() for resource in found[:count])
+    assert count <= 1 or held <= PAGE_BYTES_MAX
+    if count < min(size, len(found)):  # one more would not fit
+        assert held + found[count].ByteSize() > PAGE_BYTES_MAX
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1_000, 900_000, PAGE_BYTES_MAX]), max_size=12), st.integers(1, 5)
+)
+def test_pages_follow_each_other_without_a_gap(sizes: list[int], size: int) -> None:
+    every = probes(sizes)
+    seen, token = [], ""
+    while True:
+        [last] = decode_token(token, "f", int) if token else [0]
+        found = every[last : last + size + 1]
+        page, token = page_of(found, size, "f", lambda probe: [probe.number])
+        seen += page
+        if not token:
+            break
+        assert page
+    assert seen == every
 
 
 @given(st.lists(VALUES, max_size=4))

@@ -49,6 +49,15 @@ def memory_bomb() -> int:
         held.append(bytearray(16 * 1024 * 1024))
 
 
+def abort_without_memory() -> None:
+    held = []
+    try:
+        while True:
+            held.append(bytearray(16 * 1024 * 1024))
+    except MemoryError:
+        os.abort()
+
+
 def loop() -> None:
     while True:
         pass
@@ -69,7 +78,7 @@ def exit_at_once() -> None:
     os._exit(0)
 
 
-def segfault() -> None:
+def segfault(*_: Any) -> None:
     ctypes.string_at(0)
 
 

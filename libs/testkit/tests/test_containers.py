@@ -1,8 +1,10 @@
 """The stores in containers, against a Docker engine of ours at the wire."""
 
+import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +18,10 @@ import pytest
 import yaml
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 
-from libs.embedded import EmbeddedError
+from libs.blobs import Blobs, BlobSettings
+from libs.embedded import EmbeddedError, free_port
+from libs.embedded.s3 import program
+from libs.testkit import eventually
 from libs.testkit.containers import VALUES, containers
 
 ROOT = Path(__file__).parents[3]
@@ -24,10 +29,11 @@ ALONE = {
     "TESTCONTAINERS_RYUK_DISABLED": "true",
     "TESTCONTAINERS_CONNECTION_MODE": "docker_host",
 }
+# What each says on stdout and on stderr.
 LOGS = {
-    "postgres": "database system is ready to accept connections\n" * 2,
-    "redis": "Ready to accept connections tcp\n",
-    "rclone/rclone": "NOTICE: Local file system at /tmp: Starting s3 server on [http://[::]:9000/]\n",
+    "postgres": ["LOG:  database system is ready to accept connections\n"] * 2,
+    "redis": ["* Ready to accept connections tcp\n", ""],
+    "rclone/rclone": ["", "NOTICE: Local file system at /tmp: Starting s3 server on [::]:9000\n"],
 }
 
 
@@ -58,9 +64,9 @@ class Handler(BaseHTTPRequestHandler):
             return {"message": f"no {path}"}, 404
         made = self.server.made[int(named[1])]
         if path.endswith("/logs"):
-            text = LOGS[made["Image"].partition(":")[0]].encode()
-            frame = b"\x02\0\0\0" + len(text).to_bytes(4, "big") + text
-            return (frame if "stderr=1" in self.path else b""), 200
+            stream = 1 if "stdout=1" in self.path else 2
+            text = LOGS[made["Image"].partition(":")[0]][stream - 1].encode()
+            return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text, 200
         [port] = made["ExposedPorts"]
         ports = {port: [{"HostIp": "0.0.0.0", "HostPort": str(40_000 + int(named[1]))}]}
         return {
@@ -107,9 +113,34 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
         thread.join()
 
 
+async def serves_s3(key: str, env: dict[str, str], folder: Path) -> bool:
+    """Whether the server of the image, here from its wheel, takes the key that the image gets."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    server = await asyncio.create_subprocess_exec(
+        program(), "serve", "s3", folder, "--addr", address, "--config", "/dev/null",
+        env=os.environ | {"RCLONE_AUTH_KEY": key},
+    )  # fmt: skip
+    try:
+        await eventually(lambda: asyncio.to_thread(is_open, port), bool)
+        settings = env | {"S3_ENDPOINT_URL": f"http://127.0.0.1:{port}", "S3_BUCKET": "trial"}
+        blobs = Blobs(BlobSettings.from_env(settings))
+        await blobs.ensure_bucket()
+        await blobs.close()
+        return server.returncode is None
+    finally:
+        server.kill()
+        await server.wait()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_versions_of_the_development_cluster_run_and_end_with_the_run(
-    engine: Engine,
+async def test_the_versions_of_the_development_cluster_run_and_end_with_the_run(
+    engine: Engine, tmp_path: Path
 ) -> None:
     images = yaml.safe_load(VALUES.read_text())["images"]
     with containers() as env:
@@ -122,8 +153,8 @@ def test_the_versions_of_the_development_cluster_run_and_end_with_the_run(
     ]  # fmt: skip
     password = urlsplit(env["ADMIN_DATABASE_URL"]).password
     assert f"POSTGRES_PASSWORD={password}" in engine.made[0]["Env"]
-    key = f"{env['S3_ACCESS_KEY']},{env['S3_SECRET_KEY']}"
-    assert f"RCLONE_AUTH_KEY={key}" in engine.made[2]["Env"]
+    [key] = [each for each in engine.made[2]["Env"] if each.startswith("RCLONE_AUTH_KEY=")]
+    assert await serves_s3(key.partition("=")[2], env, tmp_path)
     assert sorted(engine.removed) == ["0", "1", "2"]
 
 

@@ -6,9 +6,9 @@ import grpc
 from auditron.agent.v1 import agent_pb2
 
 from libs.pg import Database, requests
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import caller, decode_token, filter_hash, page_of, page_size, uuid_or
 
-from .. import errors, rules, store
+from .. import errors, store
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,16 +26,14 @@ class DeliveriesApi:
         if request.page_token:
             [before] = decode_token(request.page_token, filters, str)
         found = await store.list_deliveries(self._db, caller().organization_id, before, size + 1)
-        page = agent_pb2.ListDeliveriesResponse(deliveries=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].delivery_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.delivery_id])
+        return agent_pb2.ListDeliveriesResponse(deliveries=page, next_page_token=token)
 
     async def RetryDelivery(
         self, request: agent_pb2.RetryDeliveryRequest, context: Context
     ) -> agent_pb2.Delivery:
         fault = errors.DeliveryNotFound("There is no such delivery.")
-        delivery_id = rules.uuid_or(fault, request.delivery_id)
+        delivery_id = uuid_or(fault, request.delivery_id)
         organization_id, method = caller().organization_id, "RetryDelivery"
         async with self._db.tenant(organization_id) as tx:
             before = await requests.once(

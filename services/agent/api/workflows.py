@@ -10,9 +10,9 @@ from auditron.agent.v1 import agent_pb2
 from auditron.agent.v1.agent_pb2 import Job
 
 from libs.pg import Database, Tx, requests
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
 
-from .. import errors, rules, store
+from .. import errors, store
 
 Context = grpc.aio.ServicerContext[Any, Any]
 LOOK_S = 0.3  # between two looks at a job that is followed
@@ -33,17 +33,15 @@ class WorkflowsApi:
         self, request: agent_pb2.ListJobsRequest, context: Context
     ) -> agent_pb2.ListJobsResponse:
         if request.state not in agent_pb2.JobState.values():
-            rules.check([("state", "must be a state")])
+            check([("state", "must be a state")])
         size, filters, before = page_size(request.page_size), filter_hash(request), None
         if request.page_token:
             [before] = decode_token(request.page_token, filters, str)
         found = await store.list_jobs(
             self._db, caller().organization_id, request.state or None, before, size + 1
         )
-        page = agent_pb2.ListJobsResponse(jobs=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].job_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.job_id])
+        return agent_pb2.ListJobsResponse(jobs=page, next_page_token=token)
 
     async def WatchJob(
         self, request: agent_pb2.WatchJobRequest, context: Context
@@ -105,4 +103,4 @@ async def _before(
 
 
 def _id(text: str) -> str:
-    return rules.uuid_or(errors.JobNotFound("There is no such job."), text)
+    return uuid_or(errors.JobNotFound("There is no such job."), text)

@@ -13,7 +13,7 @@ from libs.pg import Database
 from libs.sandbox import Sandbox, SandboxError, SandboxKilled
 
 from .. import errors, rules, store
-from ..model import PROMPT_VERSION, Model, ModelUnavailable
+from ..model import PROMPT_VERSION, Model, ModelUnavailable, question, shown
 
 log = logging.getLogger(__name__)
 
@@ -86,20 +86,22 @@ class Extraction:
         model = self._model
         if model is None or not rules.is_unsure(answer, model.settings.ask_below):
             return answer, [], None
+        pages = shown(answer["text"])
         try:
-            claims, usage = await self._ask(model, work, model.question(answer["text"]))
+            claims, usage = await self._ask(model, work, question(pages))
         except ModelUnavailable as error:
             return answer, [f"the model {model.settings.name} did not help: {error}"], None
-        admitted, dropped = rules.admit(claims, answer["text"])
+        # In a thread: of some texts it takes half a second.
+        admitted, dropped = await asyncio.to_thread(rules.admit, claims, pages)
         answer, notes = rules.merge(answer, admitted, model.settings.name)
         asked = f"{model.settings.name} was asked and read {len(admitted)} fields"
         return answer, [asked, *dropped, *notes], usage
 
     async def _ask(
-        self, model: Model, work: store.Work, question: str
+        self, model: Model, work: store.Work, asked: str
     ) -> tuple[dict[str, Any], ModelUsage]:
         """Ask once: the intent is written before, and an answer that is there is used again."""
-        content = f"{model.settings.name}\0{PROMPT_VERSION}\0{question}"
+        content = f"{model.settings.name}\0{PROMPT_VERSION}\0{asked}"
         digest = hashlib.sha256(content.encode("utf-8", "replace")).digest()
         async with self._db.tenant(work.organization_id) as tx:
             call = await store.open_model_call(
@@ -110,7 +112,7 @@ class Extraction:
             return json.loads(call["answer"]), ModelUsage(**{each: call[each] for each in fields})
         call_id = str(call["call_id"])
         try:
-            answer = await model.ask(question, call_id)
+            answer = await model.ask(asked, call_id)
         except ModelUnavailable as error:
             async with self._db.tenant(work.organization_id) as tx:
                 await store.end_model_call(tx, call_id, None, ModelUsage(), str(error))

@@ -205,13 +205,14 @@ def _step(job: agent_pb2.Job, name: str) -> JobStep:
 
 def _described(error: Exception) -> str:
     """Return a failure in words that may be shown."""
+    crashed = isinstance(error, SandboxKilled) and error.reason == "crash"
+    if crashed or isinstance(error, jobs.AttemptsSpent):
+        return "The process that read the document died."
     if isinstance(error, Fault | SandboxKilled):
         return str(error)
     if isinstance(error, grpc.aio.AioRpcError):
         # Not in grpc's own words, which name addresses.
         return f"Invoice answered {reason_of(error) or error.code().name}."
-    if isinstance(error, jobs.AttemptsSpent):
-        return "The process that read the document died."
     return f"Something went wrong ({type(error).__name__})."
 
 

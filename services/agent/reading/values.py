@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from itertools import product
 
@@ -219,11 +219,6 @@ def _month(name: str, months: dict[str, int]) -> int | None:
         return months[word]
     found = {months[m] for m in months if len(word) >= 3 and m.startswith(word)}
     return found.pop() if len(found) == 1 else None
-
-
-def day_after(start: date, count: int) -> date:
-    """Return the day a number of days later."""
-    return start + timedelta(days=count)
 
 
 _IBAN = re.compile(r"(?<![\w])([A-Z]{2}\s?\d{2}(?:\s?[A-Z0-9]){8,30})(?![\w])")

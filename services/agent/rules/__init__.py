@@ -5,13 +5,7 @@ from .answers import Reading, to_reading, unreadable_text
 from .checks import warnings
 from .claims import CLAIM_FIELDS, admit, is_unsure, merge
 from .parties import Keys, bare, counterparty, keys, placed
-from .requests import (
-    check,
-    check_url_form,
-    job_mail,
-    merged_settings,
-    uuid_or,
-)
+from .requests import check_url_form, job_mail, merged_settings
 
 __all__ = [
     "CLAIM_FIELDS",
@@ -21,7 +15,6 @@ __all__ = [
     "admit",
     "bare",
     "booking",
-    "check",
     "check_url_form",
     "counterparty",
     "is_unsure",
@@ -32,6 +25,5 @@ __all__ = [
     "placed",
     "to_reading",
     "unreadable_text",
-    "uuid_or",
     "warnings",
 ]

@@ -44,7 +44,7 @@ def is_unsure(answer: Mapping[str, Any], below: float) -> bool:
 
 
 def admit(claims: Mapping[str, Any], pages: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the claims that the document's text bears out, and a note on each that it does not."""
+    """Return the claims that the pages shown bear out, and a note on each that they do not."""
     text = "\n".join(pages)
     given = {name: _text(claims.get(name)) for name in CLAIM_FIELDS}
     given = {name: value for name, value in given.items() if value}

@@ -1,27 +1,24 @@
 """What requests must look like, and what those are told who want to know of a job's end."""
 
 import re
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from auditron.agent.v1 import agent_pb2
 from auditron.agent.v1.agent_pb2 import Job, NotificationSettings
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from libs.rpc import Fault, InvalidArgument
+from libs.rpc import Violation, changeable, check
 
 from .. import errors
 
 EMAILS_MAX = 20
 URL_LENGTH_MAX = 2_000
-SETTINGS_FIELDS = ("emails", "failures_only")
 # Narrower than the standards: what stands in a header is seen through at a glance.
 _EMAIL = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}", re.ASCII
 )
 _URL = re.compile(r"[!-~]+", re.ASCII)
-Violation = tuple[str, str]
 _ENDS = {
     agent_pb2.JOB_STATE_SUCCEEDED: "was read",
     agent_pb2.JOB_STATE_FAILED: "could not be read",
@@ -29,29 +26,13 @@ _ENDS = {
 }
 
 
-def check(violations: Iterable[Violation]) -> None:
-    """Raise InvalidArgument if there are any."""
-    found = list(violations)
-    if found:
-        raise InvalidArgument("The request is not valid.", violations=found)
-
-
-def uuid_or(fault: Fault, text: str) -> str:
-    """Return an id as it is stored. Raises the fault for what is no id: there is no such thing."""
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise fault from None
-
-
 def merged_settings(
     before: NotificationSettings, given: NotificationSettings, mask: FieldMask
 ) -> NotificationSettings:
     """Return the settings with the fields that the mask names; none named: those that are set."""
     paths = list(mask.paths) or [field.name for field, _ in given.ListFields()]
-    check(
-        (path, "is no field that can be changed") for path in paths if path not in SETTINGS_FIELDS
-    )
+    known = changeable(given.DESCRIPTOR)
+    check((path, "is no field that can be changed") for path in paths if path not in known)
     after = NotificationSettings()
     after.CopyFrom(before)
     FieldMask(paths=paths).MergeMessage(given, after, replace_repeated_field=True)

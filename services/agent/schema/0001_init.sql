@@ -82,8 +82,8 @@ select protect('deliveries', 'select, insert, update');
 
 create table notification_settings (
   organization_id uuid primary key,
-  emails text[] not null,
-  failures_only boolean not null
+  emails text[] not null default '{}',
+  failures_only boolean not null default false
 );
 select protect('notification_settings', 'select, insert, update');
 

@@ -23,10 +23,11 @@ from .notifications import (
     list_deliveries,
     list_webhooks,
     lock_delivery,
+    lock_settings,
     lock_webhooks,
     retry_delivery,
     update_delivery,
-    upsert_settings,
+    update_settings,
 )
 from .workflows import (
     ENDED,
@@ -72,6 +73,7 @@ __all__ = [
     "list_jobs",
     "list_webhooks",
     "lock_delivery",
+    "lock_settings",
     "lock_webhooks",
     "lock_work",
     "open_model_call",
@@ -79,9 +81,9 @@ __all__ = [
     "retry_job",
     "update_delivery",
     "update_job",
+    "update_settings",
     "upsert_known_invoice",
     "upsert_organization",
     "upsert_result",
-    "upsert_settings",
     "with_job",
 ]

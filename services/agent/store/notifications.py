@@ -1,7 +1,5 @@
 """Webhooks, mail addresses, and what was sent to them."""
 
-# SQL is composed of constants only
-
 from dataclasses import dataclass
 
 from auditron.agent.v1 import agent_pb2
@@ -10,15 +8,17 @@ from google.protobuf.json_format import MessageToJson
 
 from libs import jobs
 from libs.pg import Database, Tx, uuid7
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message, values
 
 from .. import errors
 
 DELIVER = "deliver"
 ATTEMPTS = 10  # the last comes after up to 17 minutes
 OUTCOME_LENGTH_MAX = 500
-_WEBHOOK = "webhook_id, url, create_time"
-_DELIVERY = "delivery_id, recipient, job_id, state, attempt, outcome, create_time, update_time"
+_WEBHOOK = ", ".join(columns_of(Webhook, "secret"))
+_DELIVERY = ", ".join(columns_of(agent_pb2.Delivery))
+_WRITTEN = columns_of(NotificationSettings)
+_SETTINGS = ", ".join(_WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,27 @@ async def delete_webhook(tx: Tx, webhook_id: str) -> None:
 
 async def get_settings(db: Database, organization_id: str) -> NotificationSettings:
     """Who is told by mail; nobody, as long as nobody has said so."""
-    rows = await db.read(organization_id, "select emails, failures_only from notification_settings")
+    rows = await db.read(organization_id, f"select {_SETTINGS} from notification_settings")
     return to_message(rows[0], NotificationSettings) if rows else NotificationSettings()
 
 
-async def upsert_settings(
-    tx: Tx, organization_id: str, settings: NotificationSettings
-) -> NotificationSettings:
-    """Replace who is told by mail."""
+async def lock_settings(tx: Tx, organization_id: str) -> NotificationSettings:
+    """Who is told by mail, kept from changing until the transaction ends."""
+    await tx.execute(
+        "insert into notification_settings (organization_id) values ($1) on conflict do nothing",
+        organization_id,
+    )
+    row = await tx.fetchrow(f"select {_SETTINGS} from notification_settings for update")
+    return to_message(row, NotificationSettings)
+
+
+async def update_settings(tx: Tx, settings: NotificationSettings) -> NotificationSettings:
+    """Replace who is told by mail; the settings were locked before."""
+    assigned = ", ".join(f"{name} = ${number}" for number, name in enumerate(_WRITTEN, 1))
     row = await tx.fetchrow(
-        """
-        insert into notification_settings (organization_id, emails, failures_only)
-        values ($1, $2, $3)
-        on conflict (organization_id) do update
-        set emails = excluded.emails, failures_only = excluded.failures_only
-        returning emails, failures_only
-        """,
-        organization_id, list(settings.emails), settings.failures_only,
-    )  # fmt: skip
+        f"update notification_settings set {assigned} returning {_SETTINGS}",
+        *values(settings, *_WRITTEN),
+    )
     return to_message(row, NotificationSettings)
 
 

@@ -1,7 +1,5 @@
 """Jobs, what their steps found, and what models were asked."""
 
-# SQL is composed of constants only
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +10,7 @@ from auditron.agent.v1.agent_pb2 import Job
 
 from libs import events, jobs
 from libs.pg import Database, Record, Tx, uuid7
-from libs.pg.rows import to_message, values
+from libs.pg.rows import columns_of, to_message, values
 
 from .. import errors
 from . import notifications
@@ -26,7 +24,7 @@ TELL_ATTEMPTS = 12  # it takes over an hour until the last
 ENDED = frozenset(
     (agent_pb2.JOB_STATE_SUCCEEDED, agent_pb2.JOB_STATE_FAILED, agent_pb2.JOB_STATE_CANCELLED)
 )
-_JOB = """job_id, invoice_id, state, steps, failure, actor, create_time, update_time, end_time"""
+_JOB = ", ".join(columns_of(Job))
 _WORK = f"{_JOB}, version, task_id, task_attempt, content_type, direction"
 
 

@@ -1,8 +1,11 @@
 """agent beside a real invoice service, with a webhook receiver, a mail server and a model."""
 
+import socket
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -81,6 +84,24 @@ async def company(services: dict[str, Harness], **own: object) -> Company:
         services["agent"].client(agent_pb2_grpc.AgentServiceStub, **who),
         user_id,
     )
+
+
+@pytest.fixture
+def silence(monkeypatch):
+    """A name server that answers nobody about *.example before it is told to."""
+    asked: list[str] = []
+    told, known = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host, *rest, flags=0, **options):
+        if flags & socket.AI_NUMERICHOST or not str(host).endswith(".example"):
+            return known(host, *rest, flags=flags, **options)
+        asked.append(host)
+        told.wait()
+        raise socket.gaierror("nobody of that name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield SimpleNamespace(asked=asked, told=told)
+    told.set()
 
 
 @pytest.fixture(scope="session")

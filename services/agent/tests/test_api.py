@@ -1,6 +1,7 @@
 """What callers may ask of agent, and what they are answered."""
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
@@ -9,8 +10,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.pg import uuid7
 from libs.rpc import reason_of
-from libs.testkit import running_services
-from services.agent import store
+from libs.testkit import eventually, running_services
+from services.agent import errors, store
 from services.agent.tests.conftest import PEERS
 
 QUEUED, RUNNING = agent_pb2.JOB_STATE_QUEUED, agent_pb2.JOB_STATE_RUNNING
@@ -107,6 +108,23 @@ async def test_jobs_are_listed_newest_first_page_by_page_and_by_state(idle, call
     assert await refused(caller.ListJobs(other)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")
     unknown = agent_pb2.ListJobsRequest(state=99)
     assert (await refused(caller.ListJobs(unknown)))[0] == "INVALID_ARGUMENT"
+
+
+async def test_jobs_that_are_long_come_in_pages_that_fit_into_a_message(idle, caller):
+    jobs = [await queued(idle, caller) for _ in range(8)]
+    for job in jobs:
+        async with idle.runtime.db.tenant(caller.organization_id) as tx:
+            work = await store.lock_work(tx, caller.organization_id, job.job_id)
+            work.job.steps.add(name="extraction", log=["x" * 900_000])
+            await store.update_job(tx, work, "service:agent")
+    request, pages = agent_pb2.ListJobsRequest(page_size=7), []
+    while not pages or request.page_token:
+        page = await caller.ListJobs(request)
+        pages.append([job.job_id for job in page.jobs])
+        request.page_token = page.next_page_token
+    assert [len(page) for page in pages] == [3, 3, 2]
+    seen = [job_id for page in pages for job_id in page]
+    assert seen == [job.job_id for job in reversed(jobs)]
 
 
 async def test_only_a_job_that_has_not_ended_is_cancelled_and_only_once(idle, caller):
@@ -207,6 +225,12 @@ async def test_a_webhook_must_be_a_public_https_url(caller, url):
     )
 
 
+async def test_a_webhook_whose_name_server_is_silent_is_taken_in_time(caller, silence):
+    request = agent_pb2.CreateWebhookRequest(webhook={"url": "https://slow.example/hook"})
+    assert (await caller.CreateWebhook(request, timeout=2)).webhook_id
+    assert silence.asked == ["slow.example"]
+
+
 async def test_an_organization_has_a_limited_number_of_webhooks(services):
     client = services["agent"].client(agent_pb2_grpc.AgentServiceStub)
     request = agent_pb2.CreateWebhookRequest(webhook={"url": "http://127.0.0.1:1/"})
@@ -234,6 +258,28 @@ async def test_notification_settings_change_field_by_field(caller):
     assert after == await caller.GetNotificationSettings(agent_pb2.GetNotificationSettingsRequest())
 
 
+async def waits_for_a_lock(harness) -> bool:
+    async with harness.runtime.db.unscoped() as tx:
+        return bool(await tx.fetchval("select exists (select from pg_locks where not granted)"))
+
+
+async def test_notification_settings_that_two_change_at_once_keep_both_changes(idle, caller):
+    def request(*paths: str, **given) -> agent_pb2.UpdateNotificationSettingsRequest:
+        return agent_pb2.UpdateNotificationSettingsRequest(
+            notification_settings=given, update_mask=FieldMask(paths=paths)
+        )
+
+    await caller.UpdateNotificationSettings(request("emails", emails=["old@example.com"]))
+    async with idle.runtime.db.tenant(caller.organization_id) as tx:
+        settings = await store.lock_settings(tx, caller.organization_id)
+        other = caller.UpdateNotificationSettings(request("failures_only", failures_only=True))
+        await eventually(lambda: waits_for_a_lock(idle))
+        settings.emails[:] = ["new@example.com"]
+        await store.update_settings(tx, settings)
+    after = await other
+    assert (list(after.emails), after.failures_only) == (["new@example.com"], True)
+
+
 @pytest.mark.parametrize(
     "email",
     [
@@ -251,6 +297,14 @@ async def test_an_address_that_could_be_anything_else_is_refused(caller, email):
     given = agent_pb2.NotificationSettings(emails=[email])
     request = agent_pb2.UpdateNotificationSettingsRequest(notification_settings=given)
     assert (await refused(caller.UpdateNotificationSettings(request)))[0] == "INVALID_ARGUMENT"
+
+
+def test_the_contract_names_every_reason():
+    contract = (Path(__file__).parents[3] / "protos/auditron/agent/v1/agent.proto").read_text()
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    reasons = {kind.reason for kind in kinds if kind.__module__ == errors.__name__}
+    unnamed = {reason for reason in reasons if reason not in contract}
+    assert unnamed == {"DELIVERY_REFUSED"}  # which a delivery's outcome tells in words
 
 
 async def test_a_delivery_that_was_not_made_is_not_found(caller):

@@ -5,8 +5,9 @@ import base64
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -75,7 +76,45 @@ async def facts(admin_url: str, schema: str, aggregate_id: str) -> list[str]:
     return [row["payload"].split(b"\x12")[0].decode("utf-8", "ignore") for row in rows]
 
 
-async def test_a_process_killed_in_the_middle_of_a_step_loses_and_doubles_nothing(
+# Who writes what a step has found, or a job's success (after invoice was told), waits for a lock.
+HOLD = f"""
+create function agent.hold() returns trigger language plpgsql as $$ begin
+  perform pg_advisory_xact_lock(hashtext(coalesce(to_jsonb(new) ->> 'step', 'success')));
+  return new;
+end $$;
+create trigger hold before insert on agent.step_results for each row execute function agent.hold();
+create trigger hold before update on agent.jobs for each row
+  when (new.state = {agent_pb2.JOB_STATE_SUCCEEDED}) execute function agent.hold()
+"""
+HELD = """
+select exists (select from pg_locks where locktype = 'advisory' and not granted
+  and database = (select oid from pg_database where datname = current_database())
+  and objid::bigint = hashtext($1)::bigint & 4294967295)
+"""
+# What a dead process held is taken over at once.
+END_LEASES = "update agent.tasks set due_time = now() where state = 'RUNNING'"
+Start = Callable[[], AbstractAsyncContextManager[object]]
+
+
+async def kill_at_every_place(start: Start, admin_url: str) -> None:
+    """Start the process again and again, and kill it when it has come to the next place."""
+    connection = await asyncpg.connect(admin_url)
+    places = ("categorization", "compliance", "success")
+    try:
+        await connection.execute(HOLD)
+        for place in places:
+            await connection.execute("select pg_advisory_lock(hashtext($1))", place)
+        for place in places:
+            await connection.execute(END_LEASES)
+            async with start():
+                await eventually(partial(connection.fetchval, HELD, place), bool, 60)
+            await connection.execute("select pg_advisory_unlock(hashtext($1))", place)
+        await connection.execute(END_LEASES)
+    finally:
+        await connection.close()
+
+
+async def test_a_process_killed_in_every_step_loses_and_doubles_nothing(
     stores: Stores, tmp_path: Path
 ):
     chosen = settings()
@@ -102,11 +141,11 @@ async def test_a_process_killed_in_the_middle_of_a_step_loses_and_doubles_nothin
         async with grpc.aio.insecure_channel(listen) as channel:
             agent = Client(agent_pb2_grpc.AgentServiceStub(channel), token, organization_id)
             uploaded = await invoices.UploadInvoice(chunks(scan.read_bytes(), scan.name))
-            async with process(env, tmp_path / "log") as first:
+            start = partial(process, env, tmp_path / "log")
+            async with start():
                 await eventually(lambda: job_of(agent, uploaded.job_id), in_extraction, 60)
-                first.kill()
-                await first.wait()
-            async with process(env, tmp_path / "log"):
+            await kill_at_every_place(start, own["ADMIN_DATABASE_URL"])
+            async with start():
                 job = await eventually(
                     lambda: job_of(agent, uploaded.job_id),
                     lambda found: bool(found) and found.state in store.ENDED,
@@ -114,7 +153,7 @@ async def test_a_process_killed_in_the_middle_of_a_step_loses_and_doubles_nothin
                 )
         assert job
         assert job.state == agent_pb2.JOB_STATE_SUCCEEDED, job.failure
-        assert [step.attempt for step in job.steps] == [2, 1, 1]
+        assert [step.attempt for step in job.steps] == [2, 2, 2]
         request = invoice_pb2.GetInvoiceRequest(invoice_id=uploaded.invoice_id)
         invoice = await invoices.GetInvoice(request)
         assert (invoice.gross.amount, invoice.direction) == ("895.48", 1)

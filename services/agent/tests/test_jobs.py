@@ -21,10 +21,11 @@ from google.rpc import error_details_pb2
 from libs.events import set_cursor
 from libs.jobs import AttemptsSpent, Task
 from libs.pg import uuid7
-from libs.sandbox import MIB, Limits, Sandbox
+from libs.sandbox import MIB, Limits, Sandbox, SandboxError
 from libs.testkit import eventually, running_services
 from services.agent import errors, jobs, store
 from services.agent.jobs.workflow import TooLate
+from services.agent.model import TEXT_LENGTH_MAX
 from services.agent.settings import Settings
 from services.agent.tests.conftest import EXAMPLES, PEERS, company
 from services.agent.tests.peers import Answer, HttpPeer, completion
@@ -279,7 +280,7 @@ class Trial:
         payload = agent_pb2.GetJobRequest(job_id=self.job_id).SerializeToString()
         return Task(
             task_id, store.RUN_JOB, organization_id, payload, attempt=1, max_attempts=5, error="",
-            actor="", traceparent="", request_id="", waited_s=0, age_s=0,
+            owner="", actor="", traceparent="", request_id="", waited_s=0, age_s=0,
         )  # fmt: skip
 
     async def job(self) -> agent_pb2.Job:
@@ -389,6 +390,49 @@ async def test_a_job_whose_worker_always_died_says_so(trial, services):
     assert "process that read the document died" in (await trial.job()).failure.message
 
 
+async def cut_short(db, organization_id: str) -> bool:
+    """Let the next attempt at the organization's job be the last, and come now."""
+    async with db.system() as tx:
+        return bool(
+            await tx.fetchval(
+                """
+                update tasks set max_attempts = attempt + 1, run_time = now(), due_time = now()
+                where organization_id = $1 and kind = 'run_job' and state = 'QUEUED' and attempt > 0
+                returning true
+                """,
+                organization_id,
+            )
+        )
+
+
+async def test_a_document_that_its_reader_dies_of_each_time_ends_as_a_failure(
+    services, acme, monkeypatch
+):
+    monkeypatch.setattr(
+        "services.agent.jobs.extraction.READ", "libs.sandbox.tests.hostile:segfault"
+    )
+    uploaded = await acme.upload(blank(), "poison.pdf")
+    await eventually(lambda: cut_short(services["agent"].runtime.db, acme.organization_id))
+    job = await acme.ended(uploaded.job_id)
+    assert (job.state, reason_of(job)[0]) == (FAILED, "ATTEMPTS_SPENT")
+    died = "The process that read the document died."
+    assert job.failure.message == f"Every attempt has failed; the last: {died}"
+    [step] = job.steps
+    assert (step.state, step.failure) == (agent_pb2.STEP_STATE_FAILED, died)
+    assert step.attempt > 1
+    invoice = await eventually(
+        lambda: acme.invoice(uploaded.invoice_id), lambda found: bool(found.reading_failure)
+    )
+    assert invoice.reading_failure == job.failure.message
+
+
+async def test_a_sandbox_that_does_not_start_is_no_fault_of_the_document(services):
+    unable = Sandbox(Limits(), preload=["services.agent.nothing"])
+    extraction = jobs.Extraction(services["agent"].runtime.db, unable, unable, None)
+    with pytest.raises(SandboxError, match="StartFailed"):
+        await extraction.read(next(EXAMPLES.glob("03-*.xml")), "application/xml")
+
+
 async def test_a_document_that_takes_more_than_it_may_ends_its_job(services):
     small = Sandbox(Limits(memory_bytes=2048 * MIB, cpu_s=1, wall_s=20))
     extraction = jobs.Extraction(services["agent"].runtime.db, small, small, None)
@@ -473,7 +517,7 @@ async def test_a_delivery_that_failed_for_good_can_be_sent_again(acme, receiver)
 async def test_an_address_that_turned_private_is_not_called(services, acme, receiver):
     receiver.answers(Answer())
     runtime = services["agent"].runtime
-    settings = services["agent"].service.tasks["deliver"].__self__._settings
+    settings = services["agent"].service.foreign_tasks["deliver"].__self__._settings
     strict = jobs.Deliveries(runtime.db, replace(settings, webhooks_may_be_private=False), None)
     url = f"{receiver.url}/hook"
     delivery = store.Delivery(agent_pb2.Delivery(recipient=f"webhook:{uuid7()}"), "{}", url)
@@ -483,7 +527,7 @@ async def test_an_address_that_turned_private_is_not_called(services, acme, rece
     gone = Task(
         uuid7(), store.DELIVER, acme.organization_id,
         agent_pb2.RetryDeliveryRequest(delivery_id=uuid7()).SerializeToString(), 1, 9, "", "", "",
-        "", 0, 0,
+        "", "", 0, 0,
     )  # fmt: skip
     with pytest.raises(errors.DeliveryNotFound):
         await strict.deliver(gone)
@@ -606,6 +650,23 @@ async def test_instructions_in_a_document_neither_change_values_nor_pass_unseen(
     iban = next(each for each in invoice.readings if each.field == "supplier.iban")
     assert iban.confidence <= 0.6
     assert "DE89370400440532013000" in iban.candidates
+
+
+async def test_only_what_the_model_was_shown_bears_its_claims_out(modelled, oracle):
+    acme = await company(modelled)
+    oracle.answers(completion(TRUE | {"order_reference": "PO-4711"}))
+    uploaded = await acme.upload(pdf(*UNSURE), "unsure.pdf")
+    await acme.ended(uploaded.job_id)
+    workflow = modelled["agent"].service.tasks["run_job"].__self__
+    extraction = workflow._steps["extraction"].__self__._extraction
+    async with modelled["agent"].runtime.db.tenant(acme.organization_id) as tx:
+        work = await store.lock_work(tx, acme.organization_id, uploaded.job_id)
+    text = ["Beleg 7731/26 vom 02.09.2026" + " " * TEXT_LENGTH_MAX, "PO-4711"]
+    weak = {"fields": {}, "lines": [], "syntax": None, "text": text}
+    answer, notes, _ = await extraction.complete(work, weak)
+    assert "invoice_number" in answer["fields"]
+    assert "order_reference" not in answer["fields"]
+    assert any("'PO-4711' is not on the page" in note for note in notes)
 
 
 async def test_an_e_invoice_is_not_shown_to_a_model(modelled, oracle):

@@ -25,7 +25,7 @@ async def asked(receiver, monkeypatch):
 
 async def test_an_answer_comes_with_what_it_cost(asked, receiver):
     receiver.answers(completion(CLAIMS | {"surplus": "x"}))
-    question = asked.question(["Invoice A-1", "Total 119.00"])
+    question = models.question(["Invoice A-1", "Total 119.00"])
     answer = await asked.ask(question, "call-1")
     assert answer.claims == CLAIMS
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (120, 30)
@@ -124,6 +124,5 @@ async def test_a_server_without_answers_is_left_alone_for_a_while(receiver, monk
 
 
 def test_a_long_document_is_cut():
-    model = Model(ModelSettings("key"), FIELDS)
-    pages = json.loads(model.question(["x" * 20_000] * 5))["pages"]
+    pages = models.shown(["x" * 20_000] * 5)
     assert [len(page) for page in pages] == [20_000, 4_000]

@@ -1,5 +1,6 @@
 """Where webhooks may lead, and what is sent to them."""
 
+import asyncio
 import hashlib
 import hmac
 import ssl
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from libs.testkit import eventually
 from services.agent import errors, webhooks
 from services.agent.tests.peers import Answer, HttpPeer
 
@@ -57,6 +59,17 @@ def target(receiver, path: str = "/hook", host: str = "hooks.example.com") -> we
         ("2002:7f00:1::", False),
         ("2001:0:1::1", False),
         ("2001:db8::1", False),
+        ("192.0.0.8", False),
+        ("192.0.0.255", False),
+        ("192.88.99.1", False),
+        ("3fff::1", False),
+        ("3fff:fff:ffff::", False),
+        ("4000::1", False),
+        ("5f00::1", False),
+        ("fec0::1", False),
+        ("feff::1", False),
+        ("100:0:0:1::1", False),
+        ("::10.0.0.1", False),
     ],
 )
 def test_only_addresses_of_the_internet_are_public(address, public):
@@ -70,6 +83,38 @@ async def test_a_name_that_leads_inside_is_refused_and_an_unknown_one_leads_nowh
     found = await webhooks.resolve("http://localhost:81/x", private_allowed=True)
     assert found is not None
     assert found.address in ("127.0.0.1", "::1")
+
+
+async def test_a_silent_name_server_holds_up_no_other_work_and_no_literal_address(silence):
+    async def found(url: str) -> webhooks.Target | None:
+        return await webhooks.resolve(url, private_allowed=False, within_s=30)
+
+    begun = [
+        asyncio.create_task(found(f"https://{number}.example/"))
+        for number in range(webhooks.RESOLVING_MAX)
+    ]
+    await eventually(
+        lambda: asyncio.sleep(0, len(silence.asked)), lambda count: count == webhooks.RESOLVERS
+    )
+    async with asyncio.timeout(15):
+        await asyncio.to_thread(len, "")
+        assert await found("https://surplus.example/") is None
+        literal = await found("https://[2606:4700::1111]:8443/hook")
+        with pytest.raises(errors.WebhookUrlForbidden):
+            await found("https://2130706433/")
+    assert literal == webhooks.Target("https://[2606:4700::1111]:8443/hook", "2606:4700::1111")
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+    assert len(silence.asked) == webhooks.RESOLVERS
+
+
+async def test_a_name_that_is_not_known_in_time_leads_nowhere(silence):
+    for _ in range(2 * webhooks.RESOLVING_MAX):
+        url = "https://slow.example/"
+        assert await webhooks.resolve(url, private_allowed=False, within_s=0.001) is None
+    silence.told.set()  # those that waited are forgotten, so that there is room
+    assert await webhooks.resolve("http://localhost/", private_allowed=True) is not None
 
 
 async def test_the_receiver_can_check_who_sent_it_and_when(receiver, client):

@@ -1,7 +1,6 @@
 """Keys for programs: made, exchanged for tokens, revoked."""
 
 import hmac
-import secrets
 import uuid
 import zlib
 from datetime import UTC, datetime
@@ -9,20 +8,18 @@ from datetime import UTC, datetime
 from auditron.auth.v1 import auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
-from libs.pg import Database, use_organization, uuid7
-from libs.rpc import caller
+from libs.pg import Database, Tx, requests, use_organization, uuid7
+from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
 
 from .. import errors, rules, store
 from ..settings import Settings
 from .requests import Context, note
 from .revocation import Revocation
-from .sessions import is_uuid
 from .tokens import TokensApi
 
 # A prefix that secret scanners can look for, then id, secret and a checksum that tells a typing
 # error, or junk, from a key without a look at the database.
 PREFIX = "aud_live"
-SECRET_BYTES = 32
 
 
 class ApiKeysApi:
@@ -40,48 +37,50 @@ class ApiKeysApi:
         self, request: auth_pb2.CreateApiKeyRequest, context: Context
     ) -> auth_pb2.ApiKey:
         wanted = request.api_key
-        rules.check(rules.api_key_violations(wanted, datetime.now(UTC)))
+        check(rules.api_key_violations(wanted, datetime.now(UTC)))
         if not rules.covers(caller().permissions, wanted.permissions):
             raise errors.PermissionAboveOwn("The key would do what you may not.")
-        organization_id, secret = caller().organization_id, secrets.token_bytes(SECRET_BYTES)
-        wanted.api_key_id = uuid7()
-        key = _encode(wanted.api_key_id, secret)
-        wanted.prefix = key[: len(PREFIX) + 9]
-        expire = wanted.expire_time.ToDatetime(UTC) if wanted.HasField("expire_time") else None
+        organization_id, method = caller().organization_id, "CreateApiKey"
         async with self._db.tenant(organization_id) as tx:
-            made = await store.insert_api_key(
-                tx, organization_id, wanted, self._hash(secret), caller().actor, expire
+            made = await requests.once(
+                tx, organization_id, request.request_id, method, request, auth_pb2.ApiKey
             )
-            await note(
-                tx, context, organization_id, "api_key.created", caller().actor,
-                f"api_key:{made.api_key_id}",
-            )  # fmt: skip
-        made.key = key
+            if made is None:
+                made = await self._insert(tx, organization_id, wanted, context)
+                await requests.remember(tx, organization_id, request.request_id, made)
+        made.key = self._key_of(made.api_key_id)
         return made
 
     async def ListApiKeys(
         self, request: auth_pb2.ListApiKeysRequest, context: Context
     ) -> auth_pb2.ListApiKeysResponse:
+        size, filters, before = page_size(request.page_size), filter_hash(request), None
+        if request.page_token:
+            [before] = decode_token(request.page_token, filters, str)
         async with self._db.tenant(caller().organization_id) as tx:
-            return auth_pb2.ListApiKeysResponse(api_keys=await store.list_api_keys(tx))
+            found = await store.list_api_keys(tx, before, size + 1)
+        page, token = page_of(found, size, filters, lambda last: [last.api_key_id])
+        return auth_pb2.ListApiKeysResponse(api_keys=page, next_page_token=token)
 
     async def RevokeApiKey(self, request: auth_pb2.RevokeApiKeyRequest, context: Context) -> Empty:
-        if not is_uuid(request.api_key_id):
-            raise errors.ApiKeyNotFound("There is no such key.")
+        fault = errors.ApiKeyNotFound("There is no such key.")
+        api_key_id = uuid_or(fault, request.api_key_id)
         organization_id = caller().organization_id
         async with self._db.tenant(organization_id) as tx:
-            await store.revoke_api_key(tx, request.api_key_id)
+            await store.revoke_api_key(tx, api_key_id)
             await note(
                 tx, context, organization_id, "api_key.revoked", caller().actor,
-                f"api_key:{request.api_key_id}",
+                f"api_key:{api_key_id}",
             )  # fmt: skip
-        await self._revocation.tell([request.api_key_id])
+        await self._revocation.tell([api_key_id])
         return Empty()
 
     async def ExchangeApiKey(
         self, request: auth_pb2.ExchangeApiKeyRequest, context: Context
     ) -> auth_pb2.Tokens:
         api_key_id, secret = _decode(request.api_key)
+        if not hmac.compare_digest(secret, self._secret_of(api_key_id)):
+            raise errors.ApiKeyInvalid("The key is not valid.")
         async with self._db.unscoped() as tx:
             organization_id = await store.find_api_key(tx, api_key_id)
             if organization_id is None:
@@ -89,7 +88,7 @@ class ApiKeysApi:
             await use_organization(tx, organization_id)
             row = await store.use_api_key(tx, api_key_id)
             organization = await store.get_organization(tx, organization_id)
-        if row is None or not hmac.compare_digest(row["key_hash"], self._hash(secret)):
+        if row is None:
             raise errors.ApiKeyInvalid("The key is not valid.")
         claims = {
             "sub": api_key_id,
@@ -101,18 +100,31 @@ class ApiKeysApi:
         life = self._settings.access_life
         if row["expire_time"] is not None:
             life = min(life, row["expire_time"] - datetime.now(UTC))
-        token, expire = await self._tokens.sign(claims, life)
+        token, expire = self._tokens.sign(claims, life)
         return auth_pb2.Tokens(
             access_token=token, access_expire_time=expire, organization=organization
         )
 
-    def _hash(self, secret: bytes) -> bytes:
-        return hmac.digest(self._settings.key_encryption_key, b"api_key" + secret, "sha256")
+    async def _insert(
+        self, tx: Tx, organization_id: str, wanted: auth_pb2.ApiKey, context: Context
+    ) -> auth_pb2.ApiKey:
+        wanted.api_key_id = uuid7()
+        wanted.prefix = self._key_of(wanted.api_key_id)[: len(PREFIX) + 9]
+        expire = wanted.expire_time.ToDatetime(UTC) if wanted.HasField("expire_time") else None
+        made = await store.insert_api_key(tx, organization_id, wanted, caller().actor, expire)
+        await note(
+            tx, context, organization_id, "api_key.created", caller().actor,
+            f"api_key:{made.api_key_id}",
+        )  # fmt: skip
+        return made
 
+    def _secret_of(self, api_key_id: str) -> bytes:
+        return rules.secret_of(self._settings.key_encryption_key, "api_key", api_key_id)
 
-def _encode(api_key_id: str, secret: bytes) -> str:
-    body = f"{PREFIX}_{api_key_id.replace('-', '')}_{secret.hex()}"
-    return f"{body}{zlib.crc32(body.encode()):08x}"
+    def _key_of(self, api_key_id: str) -> str:
+        secret = self._secret_of(api_key_id)
+        body = f"{PREFIX}_{api_key_id.replace('-', '')}_{secret.hex()}"
+        return f"{body}{zlib.crc32(body.encode()):08x}"
 
 
 def _decode(key: str) -> tuple[str, bytes]:

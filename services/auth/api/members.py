@@ -1,21 +1,20 @@
 """Members and invites."""
 
-import secrets
+import hmac
 from datetime import UTC, datetime
 
 from auditron.auth.v1 import auth_events_pb2, auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
-from libs.events import append
-from libs.pg import Database, Tx, use_organization, uuid7
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.pg import Database, Tx, requests, use_organization, uuid7
+from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
 
 from .. import errors, rules, store
-from ..passwords import Passwords
 from ..settings import Settings
+from .credentials import Credentials
+from .membership import join, lock_with_room, publish
 from .requests import Context, device, note
 from .revocation import Revocation
-from .sessions import is_uuid
 from .tokens import TokensApi
 
 
@@ -27,13 +26,13 @@ class MembersApi:
         db: Database,
         settings: Settings,
         tokens: TokensApi,
-        passwords: Passwords,
+        credentials: Credentials,
         revocation: Revocation,
     ) -> None:
         self._db = db
         self._settings = settings
         self._tokens = tokens
-        self._passwords = passwords
+        self._credentials = credentials
         self._revocation = revocation
 
     async def ListMembers(
@@ -46,156 +45,152 @@ class MembersApi:
             after = (joined, user_id)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_members(tx, after, size + 1)
-        page = auth_pb2.ListMembersResponse(members=found[:size])
-        if len(found) > size:
-            last = found[size - 1]
-            joined = last.create_time.ToDatetime(UTC)
-            page.next_page_token = encode_token([joined, last.user_id], filters)
-        return page
+        page, token = page_of(
+            found, size, filters, lambda last: [last.create_time.ToDatetime(UTC), last.user_id]
+        )
+        return auth_pb2.ListMembersResponse(members=page, next_page_token=token)
 
     async def UpdateMember(
         self, request: auth_pb2.UpdateMemberRequest, context: Context
     ) -> auth_pb2.Member:
         wanted, organization_id = request.member, caller().organization_id
-        rules.check(rules.invite_violations("member@example.com", wanted.role))
+        check(rules.invite_violations("member@example.com", wanted.role))
         rules.check_role_within(wanted.role, caller().permissions)
+        user_id = uuid_or(_no_member(), wanted.user_id)
         async with self._db.tenant(organization_id) as tx:
-            await self._check_may_change(tx, wanted.user_id, stays_owner=_is_owner(wanted.role))
-            row = await store.update_member_role(tx, wanted.user_id, wanted.role)
-            member = store.to_member(row)
-            payload = auth_events_pb2.MemberChanged(member=member)
-            await self._publish(tx, organization_id, member, row["version"], payload)
-            ended = await store.revoke_sessions(tx, wanted.user_id)
+            await self._check_may_change(tx, user_id, stays_owner=_is_owner(wanted.role))
+            row = await store.update_member_role(tx, user_id, wanted.role)
+            changed = auth_events_pb2.MemberChanged
+            member = await publish(tx, organization_id, row, changed, caller().actor)
+            ended = await store.revoke_sessions(tx, user_id)
             await note(
                 tx, context, organization_id, "member.role_changed", caller().actor,
-                f"user:{wanted.user_id}",
+                f"user:{user_id}",
             )  # fmt: skip
         await self._revocation.tell(ended)  # tokens hold the permissions of the old role
         return member
 
     async def RemoveMember(self, request: auth_pb2.RemoveMemberRequest, context: Context) -> Empty:
         organization_id = caller().organization_id
+        user_id = uuid_or(_no_member(), request.user_id)
         async with self._db.tenant(organization_id) as tx:
-            await self._check_may_change(tx, request.user_id, stays_owner=False)
-            row = await store.delete_member(tx, request.user_id)
-            member = store.to_member(row)
-            payload = auth_events_pb2.MemberRemoved(member=member)
-            await self._publish(tx, organization_id, member, row["version"], payload)
-            ended = await store.revoke_sessions(tx, request.user_id)
+            await self._check_may_change(tx, user_id, stays_owner=False)
+            row = await store.delete_member(tx, user_id)
+            await publish(tx, organization_id, row, auth_events_pb2.MemberRemoved, caller().actor)
+            ended = await store.revoke_sessions(tx, user_id)
             await note(
-                tx, context, organization_id, "member.removed", caller().actor,
-                f"user:{request.user_id}",
-            )  # fmt: skip
+                tx, context, organization_id, "member.removed", caller().actor, f"user:{user_id}"
+            )
         await self._revocation.tell(ended)
         return Empty()
 
     async def CreateInvite(
         self, request: auth_pb2.CreateInviteRequest, context: Context
     ) -> auth_pb2.Invite:
-        rules.check(rules.invite_violations(request.email, request.role))
+        check(rules.invite_violations(request.email, request.role))
         rules.check_role_within(request.role, caller().permissions)
-        wanted = auth_pb2.Invite(invite_id=uuid7(), email=request.email, role=request.role)
-        secret = secrets.token_bytes(32)
-        organization_id = caller().organization_id
+        organization_id, method = caller().organization_id, "CreateInvite"
         async with self._db.tenant(organization_id) as tx:
-            invite = await store.insert_invite(
-                tx, organization_id, wanted, rules.hashed(secret), self._settings.invite_life
+            invite = await requests.once(
+                tx, organization_id, request.request_id, method, request, auth_pb2.Invite
             )
-            await note(
-                tx, context, organization_id, "invite.created", caller().actor,
-                f"invite:{invite.invite_id}",
-            )  # fmt: skip
-        invite.token = f"{invite.invite_id}.{secret.hex()}"
+            if invite is None:
+                invite = await self._insert_invite(tx, organization_id, request, context)
+                await requests.remember(tx, organization_id, request.request_id, invite)
+        invite.token = f"{invite.invite_id}.{self._secret_of(invite.invite_id).hex()}"
         return invite
 
     async def ListInvites(
         self, request: auth_pb2.ListInvitesRequest, context: Context
     ) -> auth_pb2.ListInvitesResponse:
+        size, filters, before = page_size(request.page_size), filter_hash(request), None
+        if request.page_token:
+            [before] = decode_token(request.page_token, filters, str)
         async with self._db.tenant(caller().organization_id) as tx:
-            return auth_pb2.ListInvitesResponse(invites=await store.list_invites(tx))
+            found = await store.list_invites(tx, before, size + 1)
+        page, token = page_of(found, size, filters, lambda last: [last.invite_id])
+        return auth_pb2.ListInvitesResponse(invites=page, next_page_token=token)
 
     async def AcceptInvite(
         self, request: auth_pb2.AcceptInviteRequest, context: Context
     ) -> auth_pb2.Tokens:
-        invite_id, secret = _parsed(request.token)
+        invite_id = self._proven_id(request.token)
         async with self._db.unscoped() as tx:
             organization_id = await store.find_invite(tx, invite_id)
             if organization_id is None:
-                raise errors.InviteInvalid("The invite is not valid.")
+                raise _no_invite()
             await use_organization(tx, organization_id)
-            invite = await store.get_invite(tx, invite_id, rules.hashed(secret))
-            user_id = await store.find_user(tx, invite["email"])
-        encoded = await self._password_for(user_id, request)
+            email = (await store.lock_invite(tx, invite_id))["email"]
+            user_id = await store.find_user(tx, email)
+        encoded = None
+        if user_id:  # whoever is known proves it
+            await self._credentials.prove(email, request.password, context)
+        else:
+            check(rules.newcomer_violations(request))
+            encoded = await self._credentials.hash(request.password)
         async with self._db.tenant(organization_id) as tx:
-            invite = await store.get_invite(tx, invite_id, rules.hashed(secret))
+            invite = await store.lock_invite(tx, invite_id)
             await store.accept_invite(tx, invite_id)
-            await use_organization(tx, user_id or (new_id := uuid7()))
-            if not user_id:
-                name = request.display_name or invite["email"].partition("@")[0]
-                await store.insert_user(tx, new_id, invite["email"], encoded, name)
-                user_id = new_id
-            user = await store.get_user(tx, user_id)
+            user_id = user_id or uuid7()
+            await use_organization(tx, user_id)
+            if encoded:
+                name = request.display_name or email.partition("@")[0]
+                await store.insert_user(tx, user_id, email, encoded, name)
+            user = await lock_with_room(tx, user_id)
             await use_organization(tx, organization_id)
-            member = await store.insert_member(tx, organization_id, user, invite["role"])
-            payload = auth_events_pb2.MemberChanged(member=member)
-            await self._publish(tx, organization_id, member, 1, payload, f"user:{user_id}")
+            await join(tx, organization_id, user, invite["role"])
             await note(
                 tx, context, organization_id, "invite.accepted", f"user:{user_id}",
                 f"invite:{invite_id}",
             )  # fmt: skip
             return await self._tokens.open_session(tx, organization_id, user_id, device(context))
 
-    async def _password_for(
-        self, user_id: str | None, request: auth_pb2.AcceptInviteRequest
-    ) -> str:
-        """The hash of a new person's password; a known person proves its own."""
-        if user_id is None:
-            rules.check(rules.password_violations("password", request.password))
-            return await self._passwords.hash(request.password)
-        async with self._db.tenant(user_id) as tx:
-            encoded = await store.get_password_hash(tx, user_id)
-        if not await self._passwords.check(encoded, request.password):
-            raise errors.WrongCredentials("The password is wrong.")
-        return encoded
-
-    async def _check_may_change(self, tx: Tx, user_id: str, *, stays_owner: bool) -> None:
-        owners = await store.list_owner_ids(tx)
-        member = await store.get_member(tx, user_id) if is_uuid(user_id) else None
-        if member is None:
-            raise errors.MemberNotFound("There is no such member.")
-        rules.check_role_within(member.role, caller().permissions)
-        if owners == [user_id] and not stays_owner:
-            raise errors.LastOwner("An organization needs an owner.")
-
-    async def _publish(
+    async def _insert_invite(
         self,
         tx: Tx,
         organization_id: str,
-        member: auth_pb2.Member,
-        version: int,
-        payload: auth_events_pb2.MemberChanged | auth_events_pb2.MemberRemoved,
-        actor: str = "",
-    ) -> None:
-        await append(
-            tx,
-            organization_id=organization_id,
-            aggregate_type="member",
-            aggregate_id=member.user_id,
-            aggregate_version=version,
-            payload=payload,
-            actor=actor or caller().actor,
-        )
+        request: auth_pb2.CreateInviteRequest,
+        context: Context,
+    ) -> auth_pb2.Invite:
+        if await store.has_member(tx, request.email):
+            raise errors.AlreadyMember("A person with this address is a member.")
+        wanted = auth_pb2.Invite(invite_id=uuid7(), email=request.email, role=request.role)
+        life = self._settings.invite_life
+        invite = await store.insert_invite(tx, organization_id, wanted, life)
+        await note(
+            tx, context, organization_id, "invite.created", caller().actor,
+            f"invite:{invite.invite_id}",
+        )  # fmt: skip
+        return invite
+
+    def _secret_of(self, invite_id: str) -> bytes:
+        return rules.secret_of(self._settings.key_encryption_key, "invite", invite_id)
+
+    def _proven_id(self, token: str) -> str:
+        """The id in an invite's token. Raises InviteInvalid where the secret is not its own."""
+        text, _, secret = token.partition(".")
+        invite_id = uuid_or(_no_invite(), text)
+        if not hmac.compare_digest(secret.encode(), self._secret_of(invite_id).hex().encode()):
+            raise _no_invite()
+        return invite_id
+
+    async def _check_may_change(self, tx: Tx, user_id: str, *, stays_owner: bool) -> None:
+        owners = await store.list_owner_ids(tx)
+        member = await store.get_member(tx, user_id)
+        if member is None:
+            raise _no_member()
+        rules.check_role_within(member.role, caller().permissions)
+        if owners == [member.user_id] and not stays_owner:
+            raise errors.LastOwner("An organization needs an owner.")
 
 
 def _is_owner(role: int) -> bool:
     return role == auth_pb2.ROLE_OWNER
 
 
-def _parsed(token: str) -> tuple[str, bytes]:
-    invite_id, _, secret = token.partition(".")
-    try:
-        if not is_uuid(invite_id):
-            raise ValueError
-        return invite_id, bytes.fromhex(secret)
-    except ValueError:
-        raise errors.InviteInvalid("The invite is not valid.") from None
+def _no_member() -> errors.MemberNotFound:
+    return errors.MemberNotFound("There is no such member.")
+
+
+def _no_invite() -> errors.InviteInvalid:
+    return errors.InviteInvalid("The invite is not valid.")

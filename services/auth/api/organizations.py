@@ -4,15 +4,14 @@ from auditron.auth.v1 import auth_events_pb2, auth_pb2
 
 from libs.events import append
 from libs.pg import Database, requests, use_organization
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size
 
 from .. import rules, store
 from ..settings import Settings
+from .membership import create_organization, lock_with_room
 from .requests import Context, note
-from .sessions import create_organization, person
+from .sessions import person
 from .tokens import TokensApi
-
-ORGANIZATION_FIELDS = ("display_name", "region_code", "tax_ids")
 
 
 class OrganizationsApi:
@@ -26,7 +25,7 @@ class OrganizationsApi:
     async def CreateOrganization(
         self, request: auth_pb2.CreateOrganizationRequest, context: Context
     ) -> auth_pb2.Organization:
-        rules.check(rules.organization_violations(request.organization))
+        check(rules.organization_violations(request.organization))
         method, owner = "CreateOrganization", person()
         async with self._db.tenant(owner) as tx:
             before = await requests.once(
@@ -34,7 +33,7 @@ class OrganizationsApi:
             )
             if before is not None:
                 return before
-            user = await store.get_user(tx, owner)
+            user = await lock_with_room(tx, owner)
             organization = await create_organization(tx, request.organization, user)
             await note(
                 tx, context, organization.organization_id, "organization.created",
@@ -67,8 +66,8 @@ class OrganizationsApi:
         async with self._db.tenant(organization_id) as tx:
             wanted = await store.get_organization(tx, organization_id)
             wanted.etag = request.organization.etag
-            rules.merge(request.organization, wanted, request.update_mask, ORGANIZATION_FIELDS)
-            rules.check(rules.organization_violations(wanted))
+            rules.merge(request.organization, wanted, request.update_mask)
+            check(rules.organization_violations(wanted))
             organization = await store.update_organization(tx, wanted)
             await append(
                 tx,
@@ -105,7 +104,5 @@ class OrganizationsApi:
             [before] = decode_token(request.page_token, filters, str)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_audit_entries(tx, before, size + 1)
-        page = auth_pb2.ListAuditEntriesResponse(audit_entries=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].audit_entry_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.audit_entry_id])
+        return auth_pb2.ListAuditEntriesResponse(audit_entries=page, next_page_token=token)

@@ -1,4 +1,4 @@
-"""Tells every service at once that a session has ended."""
+"""Tells every service that a session has ended; each knows within 2 s."""
 
 import logging
 from collections.abc import Sequence

@@ -1,19 +1,18 @@
 """Sign-up, login, refresh, logout and sessions."""
 
 import hmac
-import uuid
 from contextlib import suppress
 
-from auditron.auth.v1 import auth_events_pb2, auth_pb2
+from auditron.auth.v1 import auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
-from libs.events import append
 from libs.pg import Database, Tx, use_organization, uuid7
-from libs.rpc import caller
+from libs.rpc import caller, check, decode_token, filter_hash, is_uuid, page_of, page_size, uuid_or
 
 from .. import errors, rules, store
-from ..passwords import Passwords
 from ..settings import Settings
+from .credentials import Credentials
+from .membership import create_organization
 from .requests import Context, device, note
 from .revocation import Revocation
 from .tokens import TokensApi
@@ -27,19 +26,19 @@ class SessionsApi:
         db: Database,
         settings: Settings,
         tokens: TokensApi,
-        passwords: Passwords,
+        credentials: Credentials,
         revocation: Revocation,
     ) -> None:
         self._db = db
         self._settings = settings
         self._tokens = tokens
-        self._passwords = passwords
+        self._credentials = credentials
         self._revocation = revocation
         self._pepper = settings.key_encryption_key
 
     async def SignUp(self, request: auth_pb2.SignUpRequest, context: Context) -> auth_pb2.Tokens:
-        rules.check(rules.sign_up_violations(request))
-        encoded = await self._passwords.hash(request.password)
+        check(rules.sign_up_violations(request))
+        encoded = await self._credentials.hash(request.password)
         user_id = uuid7()
         name = request.display_name or request.email.partition("@")[0]
         wanted = auth_pb2.Organization(
@@ -61,24 +60,8 @@ class SessionsApi:
         return tokens
 
     async def LogIn(self, request: auth_pb2.LogInRequest, context: Context) -> auth_pb2.Tokens:
-        email_hash = rules.email_hash(request.email)
-        async with self._db.unscoped() as tx:
-            # Counted before the password is looked at: a thousand at once are a thousand tries.
-            if not await store.insert_attempt(tx, email_hash, rules.FREE_ATTEMPTS, rules.DELAY_MAX):
-                wait = await store.get_attempt_wait(tx, email_hash)
-                raise errors.TooManyAttempts("Wait before the next try.", retry_after_s=wait)
-            user_id = await store.find_user(tx, request.email.strip())
-            if user_id:
-                await use_organization(tx, user_id)
-                encoded = await store.get_password_hash(tx, user_id)
-        known = encoded if user_id else None
-        if not await self._passwords.check(known, request.password) or not user_id:
-            await self._note_refusal(user_id, context)
-            raise errors.WrongCredentials("The address or the password is wrong.")
-        if self._passwords.is_dated(encoded):
-            encoded = await self._passwords.hash(request.password)
+        user_id = await self._credentials.prove(request.email, request.password, context)
         async with self._db.tenant(user_id) as tx:
-            await store.delete_attempts(tx, email_hash)
             return await self._enter(tx, user_id, request.organization_id, context)
 
     async def SwitchOrganization(
@@ -131,13 +114,18 @@ class SessionsApi:
     async def ListSessions(
         self, request: auth_pb2.ListSessionsRequest, context: Context
     ) -> auth_pb2.ListSessionsResponse:
+        size, filters, before = page_size(request.page_size), filter_hash(request), None
+        if request.page_token:
+            [before] = decode_token(request.page_token, filters, str)
+        found: list[auth_pb2.Session] = []
         async with self._db.tenant(person()) as tx:
-            found = []
             for organization_id in await store.list_organization_ids(tx, person()):
                 await use_organization(tx, organization_id)
-                found += await store.list_sessions(tx, person(), caller().session_id)
-        newest = sorted(found, key=lambda session: session.session_id, reverse=True)
-        return auth_pb2.ListSessionsResponse(sessions=newest)
+                current = caller().session_id
+                found += await store.list_sessions(tx, person(), current, before, size + 1)
+        found.sort(key=lambda session: session.session_id, reverse=True)
+        page, token = page_of(found[: size + 1], size, filters, lambda last: [last.session_id])
+        return auth_pb2.ListSessionsResponse(sessions=page, next_page_token=token)
 
     async def RevokeSession(
         self, request: auth_pb2.RevokeSessionRequest, context: Context
@@ -145,15 +133,14 @@ class SessionsApi:
         return await self._revoke(request.session_id, context)
 
     async def _revoke(self, session_id: str, context: Context) -> Empty:
-        if not is_uuid(session_id):
-            raise errors.SessionNotFound("There is no such session.")
+        session_id = uuid_or(_no_session(), session_id)
         async with self._db.tenant(person()) as tx:
             organization_id = await store.find_session(tx, session_id)
             if organization_id:
                 await use_organization(tx, organization_id)
             ended = await store.revoke_sessions(tx, person(), session_id)
             if not ended or not organization_id:
-                raise errors.SessionNotFound("There is no such session.")
+                raise _no_session()
             await note(
                 tx, context, organization_id, "session.revoked", caller().actor,
                 f"session:{session_id}",
@@ -165,9 +152,10 @@ class SessionsApi:
         self, tx: Tx, user_id: str, organization_id: str, context: Context
     ) -> auth_pb2.Tokens:
         own = await store.list_organization_ids(tx, user_id)
-        chosen = organization_id or (own[0] if own else "")
+        fault = errors.OrganizationNotFound("There is no such organization.")
+        chosen = uuid_or(fault, organization_id or (own[0] if own else ""))
         if chosen not in own:
-            raise errors.OrganizationNotFound("There is no such organization.")
+            raise fault
         tokens = await self._tokens.open_session(tx, chosen, user_id, device(context))
         await note(tx, context, chosen, "session.created", f"user:{user_id}", f"user:{user_id}")
         return tokens
@@ -198,41 +186,6 @@ class SessionsApi:
             tx, organization_id, member, session_id, following, row["expire_time"]
         )
 
-    async def _note_refusal(self, user_id: str | None, context: Context) -> None:
-        if user_id is None:
-            return
-        async with self._db.tenant(user_id) as tx:
-            for organization_id in (await store.list_organization_ids(tx, user_id))[:1]:
-                await use_organization(tx, organization_id)
-                await note(tx, context, organization_id, "session.refused", "", f"user:{user_id}")
-
-
-async def create_organization(
-    tx: Tx, wanted: auth_pb2.Organization, owner: auth_pb2.User
-) -> auth_pb2.Organization:
-    """Add an organization with its owner; the transaction is left in its name."""
-    organization_id = uuid7()
-    await use_organization(tx, organization_id)
-    organization = await store.insert_organization(tx, organization_id, wanted)
-    member = await store.insert_member(tx, organization_id, owner, auth_pb2.ROLE_OWNER)
-    actor = f"user:{owner.user_id}"
-    facts = [
-        ("organization", organization_id,
-         auth_events_pb2.OrganizationCreated(organization=organization)),
-        ("member", owner.user_id, auth_events_pb2.MemberChanged(member=member)),
-    ]  # fmt: skip
-    for kind, aggregate_id, payload in facts:
-        await append(
-            tx,
-            organization_id=organization_id,
-            aggregate_type=kind,
-            aggregate_id=aggregate_id,
-            aggregate_version=1,
-            payload=payload,
-            actor=actor,
-        )
-    return organization
-
 
 def person() -> str:
     """The calling person's id. Raises SessionNotFound for an API key, which has no person."""
@@ -242,20 +195,16 @@ def person() -> str:
     return user_id
 
 
-def is_uuid(text: str) -> bool:
-    """Whether it can be an id."""
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+def _no_session() -> errors.SessionNotFound:
+    return errors.SessionNotFound("There is no such session.")
 
 
 def _parsed(token: str) -> tuple[str, bytes]:
     session_id, _, secret = token.partition(".")
+    fault = errors.RefreshTokenInvalid("The refresh token is not valid.")
     try:
-        if not is_uuid(session_id) or len(secret) != 64:
+        if len(secret) != 64:
             raise ValueError
-        return session_id, bytes.fromhex(secret)
+        return uuid_or(fault, session_id), bytes.fromhex(secret)
     except ValueError:
-        raise errors.RefreshTokenInvalid("The refresh token is not valid.") from None
+        raise fault from None

@@ -3,33 +3,29 @@
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from auditron.auth.v1 import auth_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from joserfc.jwk import ECKey
 
 from libs.pg import Database, Tx, use_organization, uuid7
-from libs.rpc import Unavailable
 
 from .. import errors, rules, signing, store
 from ..settings import Settings
 from .requests import Context, Device
+from .signing_keys import SigningKeys
 
 REFRESH_BYTES = 32
-RELOAD_S = 30.0
 
 
 class TokensApi:
-    """Issues tokens; holds the opened signing key."""
+    """Issues tokens."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, keys: SigningKeys) -> None:
         self._db = db
         self._settings = settings
-        self._key: ECKey | None = None
-        self._reload_from = 0.0
+        self._keys = keys
 
     async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: Context) -> auth_pb2.Jwks:
         async with self._db.unscoped() as tx:
@@ -51,16 +47,15 @@ class TokensApi:
             "obo": request.on_behalf_of,
             "scope": rules.SERVICE_PERMISSIONS.get(request.service, ""),
         }
-        token, expire = await self.sign(claims, self._settings.service_token_life)
+        token, expire = self.sign(claims, self._settings.service_token_life)
         return auth_pb2.ServiceToken(token=token, expire_time=expire)
 
-    async def sign(self, claims: Mapping[str, str], life: timedelta) -> tuple[str, Timestamp]:
+    def sign(self, claims: Mapping[str, str], life: timedelta) -> tuple[str, Timestamp]:
         """A signed token and when it expires. Raises Unavailable while there is no key."""
         now = datetime.now(UTC)
-        key = await self._active_key(now)
         expire = Timestamp()
         expire.FromSeconds(int((now + life).timestamp()))
-        return signing.sign(key, claims, now, now + life), expire
+        return signing.sign(self._keys.active(now), claims, now, now + life), expire
 
     def new_secret(self) -> bytes:
         """A refresh token's random part."""
@@ -103,7 +98,7 @@ class TokensApi:
             "sid": session_id,
             "scope": rules.PERMISSIONS[member.role],
         }
-        access, access_expire = await self.sign(claims, self._settings.access_life)
+        access, access_expire = self.sign(claims, self._settings.access_life)
         refresh_expire = Timestamp()
         refresh_expire.FromDatetime(expire)
         organization = await store.get_organization(tx, organization_id)
@@ -119,15 +114,3 @@ class TokensApi:
             organization=organization,
             role=member.role,
         )
-
-    async def _active_key(self, now: datetime) -> ECKey:
-        if self._key is None or time.monotonic() > self._reload_from:
-            async with self._db.unscoped() as tx:
-                keys = await store.list_signing_keys(tx)
-            found = rules.active_key(keys, now)
-            if found is None:
-                raise Unavailable("There is no signing key yet.", retry_after_s=1)
-            sealing = self._settings.key_encryption_key
-            self._key = signing.open_key(sealing, found.key_id, found.sealed_key)
-            self._reload_from = time.monotonic() + RELOAD_S
-        return self._key

@@ -2,23 +2,23 @@
 
 from collections.abc import AsyncIterator
 
-from auditron.auth.v1 import auth_pb2
+from auditron.auth.v1 import auth_events_pb2, auth_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 
 from libs.blobs import BlobNotFound, Blobs
 from libs.pg import Database, Tx, use_organization, uuid7
-from libs.rpc import caller
+from libs.rpc import caller, check, uuid_or
 from libs.sandbox import Sandbox, SandboxError, SandboxKilled
 
 from .. import errors, rules, store
-from ..passwords import Passwords
+from .credentials import Credentials
+from .membership import publish
 from .requests import Context, note
 from .revocation import Revocation
-from .sessions import is_uuid, person
+from .sessions import person
 
 PICTURE_BYTES_MAX = 2_000_000
-PROFILE_FIELDS = ("display_name", "locale", "time_zone")
 
 
 class UsersApi:
@@ -27,13 +27,13 @@ class UsersApi:
     def __init__(
         self,
         db: Database,
-        passwords: Passwords,
+        credentials: Credentials,
         revocation: Revocation,
         blobs: Blobs,
         pictures: Sandbox,
     ) -> None:
         self._db = db
-        self._passwords = passwords
+        self._credentials = credentials
         self._revocation = revocation
         self._blobs = blobs
         self._pictures = pictures
@@ -48,25 +48,24 @@ class UsersApi:
         self, request: auth_pb2.UpdateCurrentUserRequest, context: Context
     ) -> auth_pb2.User:
         async with self._db.tenant(person()) as tx:
-            wanted = await store.get_user(tx, person())
+            wanted = await store.lock_user(tx, person())
+            name_before = wanted.display_name
             wanted.etag = request.user.etag
-            rules.merge(request.user, wanted, request.update_mask, PROFILE_FIELDS)
-            rules.check(rules.user_violations(wanted))
+            rules.merge(request.user, wanted, request.update_mask)
+            check(rules.user_violations(wanted))
             user = await store.update_user(tx, wanted)
-            for organization_id in await store.list_organization_ids(tx, person()):
-                await use_organization(tx, organization_id)
-                await store.update_member_name(tx, person(), user.display_name)
+            if user.display_name != name_before:
+                await self._rename_member(tx, user, context)
         return user
 
     async def ChangePassword(
         self, request: auth_pb2.ChangePasswordRequest, context: Context
     ) -> Empty:
-        rules.check(rules.password_violations("new_password", request.new_password))
+        check(rules.password_violations("new_password", request.new_password))
         async with self._db.tenant(person()) as tx:
-            encoded = await store.get_password_hash(tx, person())
-        if not await self._passwords.check(encoded, request.current_password):
-            raise errors.WrongCredentials("The present password is wrong.")
-        encoded = await self._passwords.hash(request.new_password)
+            user = await store.get_user(tx, person())
+        await self._credentials.prove(user.email, request.current_password, context)
+        encoded = await self._credentials.hash(request.new_password)
         async with self._db.tenant(person()) as tx:
             await store.update_password(tx, person(), encoded)
             ended = await self._end_other_sessions(tx, context)
@@ -94,18 +93,29 @@ class UsersApi:
         self, request: auth_pb2.DownloadPictureRequest, context: Context
     ) -> AsyncIterator[HttpBody]:
         user_id = person() if request.user_id == "me" else request.user_id
-        if not is_uuid(user_id):
-            raise errors.PictureNotFound("There is no such picture.")
+        fault = errors.PictureNotFound("There is no such picture.")
+        user_id = uuid_or(fault, user_id)
         async with self._db.tenant(caller().organization_id) as tx:
             if await store.get_member(tx, user_id) is None:
-                raise errors.PictureNotFound("There is no such picture.")
+                raise fault
             await use_organization(tx, user_id)
             key = await store.get_picture_key(tx, user_id)
         try:
             async for chunk in self._blobs.get_stream(key):
                 yield HttpBody(content_type="image/png", data=chunk)
         except BlobNotFound:
-            raise errors.PictureNotFound("There is no such picture.") from None
+            raise fault from None
+
+    async def _rename_member(self, tx: Tx, user: auth_pb2.User, context: Context) -> None:
+        """Let every organization of the person know the new name."""
+        changed = auth_events_pb2.MemberChanged
+        for organization_id in await store.list_organization_ids(tx, user.user_id):
+            await use_organization(tx, organization_id)
+            row = await store.update_member_name(tx, user.user_id, user.display_name)
+            await publish(tx, organization_id, row, changed, caller().actor)
+            await note(
+                tx, context, organization_id, "member.renamed", caller().actor, caller().actor
+            )
 
     async def _end_other_sessions(self, tx: Tx, context: Context) -> list[str]:
         ended = []

@@ -31,13 +31,17 @@ create table organizations (
 );
 select protect('organizations', 'select, insert, update');
 
+-- One for all members: who leaves and comes back goes on where the last version was.
+create sequence member_versions;
+select grant_app('member_versions', 'usage');
+
 create table members (
   organization_id uuid not null,
   user_id uuid not null,
   role int not null,
   email text not null,
   display_name text not null,
-  version bigint not null default 1,
+  version bigint not null default nextval('member_versions'),
   create_time timestamptz not null default now(),
   primary key (organization_id, user_id)
 );
@@ -52,7 +56,6 @@ create table sessions (
   device_name text not null,
   ip_address text not null,
   refresh_hash bytea not null,
-  previous_hash bytea,
   rotation_count int not null default 0,
   create_time timestamptz not null default now(),
   refresh_time timestamptz not null default now(),
@@ -72,7 +75,6 @@ create table api_keys (
   display_name text not null,
   permissions text[] not null,
   prefix text not null,
-  key_hash bytea not null,
   creator text not null,
   expire_time timestamptz,
   create_time timestamptz not null default now(),
@@ -90,7 +92,6 @@ create table invites (
   invite_id uuid not null,
   email text not null,
   role int not null,
-  token_hash bytea not null,
   create_time timestamptz not null default now(),
   expire_time timestamptz not null,
   accept_time timestamptz,
@@ -113,11 +114,14 @@ create table audit_entries (
 );
 select protect('audit_entries', 'select, insert');
 
--- Failed logins by the hash of the address, known or not, so that neither can be told apart.
+-- Wrong passwords by the hash of the address, known or not, so that neither can be told apart; once
+-- together with the client's network, once without.
 create table login_attempts (
-  email_hash bytea primary key,
+  attempt_key bytea primary key,
   failures int not null,
-  next_time timestamptz not null
+  next_time timestamptz not null,
+  -- The right password came from this network.
+  proven boolean not null default false
 );
 select grant_app('login_attempts', 'select, insert, update, delete');
 
@@ -166,9 +170,9 @@ language sql stable security definer as $$
   select k.api_key_id from api_keys k where k.revoke_time > instant
 $$;
 
-create function picture_is_named(key text) returns boolean
+create function unnamed_pictures(keys text[]) returns table (key text)
 language sql stable security definer as $$
-  select exists (select from users where picture_key = key)
+  select k from unnest(keys) k where not exists (select from users where picture_key = k)
 $$;
 
 do $$
@@ -177,7 +181,7 @@ declare
 begin
   foreach signature in array array[
     'find_user(text)', 'organizations_of(uuid)', 'find_session(uuid)', 'find_api_key(uuid)',
-    'find_invite(uuid)', 'revoked_since(timestamptz)', 'picture_is_named(text)'
+    'find_invite(uuid)', 'revoked_since(timestamptz)', 'unnamed_pictures(text[])'
   ] loop
     execute format('alter function %s set search_path = %I, pg_temp', signature, current_schema());
     execute format('revoke all on function %s from public', signature);

@@ -2,20 +2,25 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
-import statistics
-import time
 
 import grpc
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 from auditron.auth.v1 import auth_events_pb2, auth_pb2, auth_pb2_grpc
 from auditron.event.v1 import event_pb2, event_pb2_grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from PIL import Image
 
 from libs.pg import uuid7
 from libs.rpc import reason_of
+from libs.rpc.sessions import REVOKED
 from libs.testkit import Client, eventually
+from services.auth import rules, store
+from services.auth.api import signing_keys
 
 PASSWORD = "correct horse battery"
 LogIn, Refresh = auth_pb2.LogInRequest, auth_pb2.RefreshTokensRequest
@@ -59,16 +64,115 @@ async def test_unknown_address_and_wrong_password_are_the_same(people):
     assert answers[0][2] == "WRONG_CREDENTIALS"
 
 
-async def test_unknown_address_and_wrong_password_take_as_long(people):
+async def test_an_unknown_address_costs_the_same_hash_as_a_wrong_password(people, monkeypatch):
+    person, verify, worked_with = await people.sign_up(), PasswordHasher.verify, []
+
+    def noted(hasher, encoded, password):
+        worked_with.append((extract_parameters(encoded), password))
+        return verify(hasher, encoded, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", noted)
+    for email in (person.email, f"{uuid7()}@example.com"):
+        await refused(people.anonymous.LogIn(LogIn(email=email, password="wrong")))
+    known, unknown = worked_with
+    assert known == unknown
+
+
+async def test_a_dated_hash_is_renewed_by_a_login_and_the_etag_stays(auth, people):
     person = await people.sign_up()
-    took: dict[str, list[float]] = {"known": [], "unknown": []}
-    for number in range(5):
-        for kind, email in (("known", person.email), ("unknown", f"no{number}@example.com")):
-            begun = time.perf_counter()
-            await refused(people.anonymous.LogIn(LogIn(email=email, password="wrong")))
-            took[kind].append(time.perf_counter() - begun)
-    known, unknown = statistics.median(took["known"]), statistics.median(took["unknown"])
-    assert abs(known - unknown) < max(known, unknown) * 0.6
+    user_id = person.tokens.user.user_id
+    dated = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    async with auth.runtime.db.tenant(user_id) as tx:
+        await store.update_password(tx, user_id, dated)
+    await people.anonymous.LogIn(LogIn(email=person.email, password=PASSWORD))
+    async with auth.runtime.db.tenant(user_id) as tx:
+        renewed = await store.get_password_hash(tx, user_id)
+    assert extract_parameters(renewed).memory_cost == 19_456
+    again = await people.anonymous.LogIn(LogIn(email=person.email, password=PASSWORD))
+    assert again.user.etag == person.tokens.user.etag
+
+
+async def test_tokens_are_signed_without_a_second_connection(auth, people, monkeypatch):
+    monkeypatch.setattr(signing_keys, "RELOAD_S", 0.0)  # each token finds the keys old
+    person = await people.sign_up()
+    organization_id = person.tokens.organization.organization_id
+    switch = auth_pb2.SwitchOrganizationRequest(organization_id=organization_id)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(auth.runtime.settings.database.pool_size - 1):
+            await stack.enter_async_context(auth.runtime.db.unscoped())
+        assert (await person.client.SwitchOrganization(switch)).access_token
+
+
+async def _wait(auth, key: bytes) -> None:
+    """Have many failures stand under a key."""
+    async with auth.runtime.db.unscoped() as tx:
+        await tx.execute(
+            "insert into login_attempts values ($1, 50, now() + interval '1 hour')", key
+        )
+
+
+async def test_a_stranger_keeps_nobody_out_from_another_network(auth, people):
+    person = await people.sign_up()
+    await _wait(auth, rules.attempt_keys(person.email, "192.0.2.1").here)
+    login = LogIn(email=person.email, password=PASSWORD)
+
+    def from_ip(address: str):
+        return people.anonymous.LogIn(login, metadata=[("x-client-ip", address)])
+
+    assert await refused(from_ip("192.0.2.77")) == "TOO_MANY_ATTEMPTS"
+    assert (await from_ip("198.51.100.1")).access_token
+
+
+async def test_strangers_in_many_networks_keep_out_only_whom_nobody_knows_there(auth, people):
+    person = await people.sign_up()
+    login = LogIn(email=person.email, password=PASSWORD)
+
+    def from_ip(address: str):
+        return people.anonymous.LogIn(login, metadata=[("x-client-ip", address)])
+
+    assert (await from_ip("192.0.2.1")).access_token
+    await _wait(auth, rules.attempt_keys(person.email, "").anywhere)
+    assert await refused(from_ip("198.51.100.1")) == "TOO_MANY_ATTEMPTS"
+    assert (await from_ip("192.0.2.2")).access_token
+    assert (await from_ip("198.51.100.1")).access_token  # the right password forgave
+
+
+async def test_failures_from_many_networks_count_together(auth, people, monkeypatch):
+    monkeypatch.setattr(rules, "FREE_ATTEMPTS_ANYWHERE", 2)
+    email = f"{uuid7()}@example.com"
+    for number in range(3):
+        call = people.anonymous.LogIn(
+            LogIn(email=email, password="wrong"), metadata=[("x-client-ip", f"192.0.{number}.1")]
+        )
+        assert await refused(call) == "WRONG_CREDENTIALS"
+    async with auth.runtime.db.unscoped() as tx:
+        assert await store.get_attempt_wait(tx, rules.attempt_keys(email, "").anywhere) > 0
+
+
+async def test_passwords_are_guessed_nowhere_else_either(auth, people):
+    owner, person = await people.sign_up(), await people.sign_up()
+    invite = await owner.client.CreateInvite(
+        auth_pb2.CreateInviteRequest(email=person.email, role=auth_pb2.ROLE_CLERK)
+    )
+
+    def accept(password):
+        request = auth_pb2.AcceptInviteRequest(token=invite.token, password=password)
+        return people.anonymous.AcceptInvite(request)
+
+    def change(password):
+        return person.client.ChangePassword(
+            auth_pb2.ChangePasswordRequest(current_password=password, new_password="long enough 12")
+        )
+
+    assert await refused(accept("wrong")) == "WRONG_CREDENTIALS"
+    assert await refused(change("wrong")) == "WRONG_CREDENTIALS"
+    assert (await _audit(people, person.email)).count("session.refused") == 2
+    key = rules.attempt_keys(person.email, "").here
+    async with auth.runtime.db.unscoped() as tx:
+        await tx.execute("delete from login_attempts where attempt_key = $1", key)
+    await _wait(auth, key)
+    assert await refused(accept(PASSWORD)) == "TOO_MANY_ATTEMPTS"
+    assert await refused(change(PASSWORD)) == "TOO_MANY_ATTEMPTS"
 
 
 async def test_of_many_logins_at_once_only_the_free_ones_are_looked_at(people):
@@ -184,6 +288,23 @@ async def test_a_profile_changes_where_its_etag_is_right(people):
     assert members.members[0].display_name == "New"
 
 
+async def test_a_new_name_is_told_to_every_organization(auth, people):
+    person = await people.sign_up()
+    wanted = auth_pb2.Organization(display_name="Second", base_currency_code="CHF")
+    request = auth_pb2.CreateOrganizationRequest(organization=wanted)
+    second = await person.client.CreateOrganization(request)
+    for changes in ({"display_name": "New"}, {"display_name": "New", "locale": "de"}):
+        user = auth_pb2.User(**changes)
+        await person.client.UpdateCurrentUser(auth_pb2.UpdateCurrentUserRequest(user=user))
+    for organization in (person.tokens.organization, second):
+        facts = await _member_facts(auth, organization.organization_id)
+        assert [fact.member.display_name for _, fact in facts] == [
+            person.tokens.user.display_name, "New",
+        ]  # fmt: skip
+        assert facts[0][0] < facts[1][0]
+    assert (await _audit(people, person.email)).count("member.renamed") == 1
+
+
 async def test_a_picture_is_made_small_and_seen_by_members(people):
     owner = await people.sign_up()
     clerk = await people.invite(owner, auth_pb2.ROLE_CLERK)
@@ -230,6 +351,22 @@ async def test_a_person_can_have_several_organizations(people):
     assert await refused(people.anonymous.LogIn(login)) == "ORGANIZATION_NOT_FOUND"
 
 
+async def test_a_person_has_no_end_of_organizations(people, monkeypatch):
+    person, other = await people.sign_up(), await people.sign_up()
+    invite = await other.client.CreateInvite(
+        auth_pb2.CreateInviteRequest(email=person.email, role=auth_pb2.ROLE_CLERK)
+    )
+    monkeypatch.setattr(rules, "ORGANIZATIONS_MAX", 3)
+    wanted = auth_pb2.Organization(display_name="More", base_currency_code="EUR")
+    request = auth_pb2.CreateOrganizationRequest(organization=wanted)
+    at_once = [person.client.CreateOrganization(request) for _ in range(5)]
+    answers = await asyncio.gather(*at_once, return_exceptions=True)
+    refusals = [reason_of(one) for one in answers if isinstance(one, grpc.aio.AioRpcError)]
+    assert refusals == ["TOO_MANY_ORGANIZATIONS"] * 3
+    accept = auth_pb2.AcceptInviteRequest(token=invite.token, password=PASSWORD)
+    assert await refused(people.anonymous.AcceptInvite(accept)) == "TOO_MANY_ORGANIZATIONS"
+
+
 async def test_an_organization_changes_but_not_its_currency(people):
     person = await people.sign_up()
     wanted = auth_pb2.Organization(tax_ids=["DE123456789"], etag="1")
@@ -240,6 +377,31 @@ async def test_an_organization_changes_but_not_its_currency(people):
     wanted = auth_pb2.Organization(base_currency_code="USD")
     request = auth_pb2.UpdateCurrentOrganizationRequest(organization=wanted)
     assert await refused(person.client.UpdateCurrentOrganization(request)) == "INVALID_ARGUMENT"
+
+
+async def test_sessions_keys_and_invites_come_in_pages_newest_first(people):
+    owner = await people.sign_up()
+    for n in range(2):
+        await people.anonymous.LogIn(auth_pb2.LogInRequest(email=owner.email, password=PASSWORD))
+        key = auth_pb2.ApiKey(display_name=f"{n}", permissions=["invoices.read"])
+        await owner.client.CreateApiKey(auth_pb2.CreateApiKeyRequest(api_key=key))
+        invite = auth_pb2.CreateInviteRequest(email=f"{n}@x.example", role=auth_pb2.ROLE_VIEWER)
+        await owner.client.CreateInvite(invite)
+    for method, asked, field in (
+        (owner.client.ListSessions, auth_pb2.ListSessionsRequest, "session"),
+        (owner.client.ListApiKeys, auth_pb2.ListApiKeysRequest, "api_key"),
+        (owner.client.ListInvites, auth_pb2.ListInvitesRequest, "invite"),
+    ):
+        whole = getattr(await method(asked()), f"{field}s")
+        found, token = [], ""
+        while token or not found:
+            page = await method(asked(page_size=1, page_token=token))
+            [one] = getattr(page, f"{field}s")
+            found, token = [*found, one], page.next_page_token
+        assert found == list(whole)
+        ids = [getattr(one, f"{field}_id") for one in found]
+        assert ids == sorted(ids, reverse=True)
+        assert len(ids) == (3 if field == "session" else 2)
 
 
 async def test_members_may_what_their_role_may(people):
@@ -300,6 +462,96 @@ async def test_an_invite_is_good_once_and_proves_who_accepts(people):
     assert tokens.organization == owner.tokens.organization
     assert await refused(people.anonymous.AcceptInvite(right)) == "INVITE_INVALID"
     assert not (await owner.client.ListInvites(auth_pb2.ListInvitesRequest())).invites
+
+
+async def test_a_member_cannot_be_invited_into_another_role(people):
+    owner = await people.sign_up()
+    create = auth_pb2.CreateInviteRequest(email=owner.email.upper(), role=auth_pb2.ROLE_VIEWER)
+    assert await refused(owner.client.CreateInvite(create)) == "ALREADY_MEMBER"
+    person = await people.sign_up()
+    invites = [
+        await owner.client.CreateInvite(auth_pb2.CreateInviteRequest(email=person.email, role=role))
+        for role in (auth_pb2.ROLE_CLERK, auth_pb2.ROLE_ADMIN)
+    ]
+    first, second = (
+        auth_pb2.AcceptInviteRequest(token=invite.token, password=PASSWORD) for invite in invites
+    )
+    await people.anonymous.AcceptInvite(first)
+    assert await refused(people.anonymous.AcceptInvite(second)) == "ALREADY_MEMBER"
+    members = (await owner.client.ListMembers(auth_pb2.ListMembersRequest())).members
+    assert [one.role for one in members] == [auth_pb2.ROLE_OWNER, auth_pb2.ROLE_CLERK]
+
+
+async def test_versions_rise_though_a_member_leaves_and_comes_back(auth, people):
+    owner, person = await people.sign_up(), await people.sign_up()
+    for _ in range(2):
+        invite = await owner.client.CreateInvite(
+            auth_pb2.CreateInviteRequest(email=person.email, role=auth_pb2.ROLE_CLERK)
+        )
+        accept = auth_pb2.AcceptInviteRequest(token=invite.token, password=PASSWORD)
+        await people.anonymous.AcceptInvite(accept)
+        remove = auth_pb2.RemoveMemberRequest(user_id=person.tokens.user.user_id)
+        await owner.client.RemoveMember(remove)
+    facts = await _member_facts(auth, owner.tokens.organization.organization_id)
+    own = [(version, type(fact).__name__) for version, fact in facts][1:]
+    assert [name for _, name in own] == ["MemberChanged", "MemberRemoved"] * 2
+    assert own == sorted(own)
+
+
+async def test_an_id_in_capitals_is_the_same_id(auth, people):
+    owner = await people.sign_up()
+    member = auth_pb2.Member(user_id=owner.tokens.user.user_id.upper(), role=auth_pb2.ROLE_ADMIN)
+    change = owner.client.UpdateMember(auth_pb2.UpdateMemberRequest(member=member))
+    assert await refused(change) == "LAST_OWNER"
+    remove = auth_pb2.RemoveMemberRequest(user_id=member.user_id)
+    assert await refused(owner.client.RemoveMember(remove)) == "LAST_OWNER"
+
+    wanted = auth_pb2.ApiKey(display_name="CI", permissions=["invoices.read"])
+    key = await owner.client.CreateApiKey(auth_pb2.CreateApiKeyRequest(api_key=wanted))
+    revoke = auth_pb2.RevokeApiKeyRequest(api_key_id=key.api_key_id.upper())
+    await owner.client.RevokeApiKey(revoke)
+    assert await auth.runtime.redis.get(REVOKED + key.api_key_id)
+
+    token = owner.tokens.refresh_token.upper()
+    tokens = await people.anonymous.RefreshTokens(Refresh(refresh_token=token))
+    session_id = owner.tokens.refresh_token.partition(".")[0]
+    assert json.loads(_payload(tokens.access_token))["sid"] == session_id
+
+
+async def test_a_repeated_create_has_one_effect_and_the_same_secret(people):
+    owner = await people.sign_up()
+    invite = auth_pb2.CreateInviteRequest(
+        email=f"{uuid7()}@example.com", role=auth_pb2.ROLE_CLERK, request_id=uuid7()
+    )
+    wanted = auth_pb2.ApiKey(display_name="CI", permissions=["invoices.read"])
+    key = auth_pb2.CreateApiKeyRequest(api_key=wanted, request_id=uuid7())
+    first = [await owner.client.CreateInvite(invite), await owner.client.CreateApiKey(key)]
+    assert first[0].token
+    assert first[1].key
+    accept = auth_pb2.AcceptInviteRequest(token=first[0].token, password=PASSWORD)
+    await people.anonymous.AcceptInvite(accept)  # a repetition asks for no second invite
+    assert first == [await owner.client.CreateInvite(invite), await owner.client.CreateApiKey(key)]
+    listed = await owner.client.ListApiKeys(auth_pb2.ListApiKeysRequest())
+    assert [one.api_key_id for one in listed.api_keys] == [first[1].api_key_id]
+    key.api_key.display_name = "Other"
+    assert await refused(owner.client.CreateApiKey(key)) == "REQUEST_ID_REUSED"
+
+
+async def test_no_secret_is_kept_with_an_answer(auth, people):
+    owner = await people.sign_up()
+    wanted = auth_pb2.ApiKey(display_name="CI", permissions=["invoices.read"])
+    made = await owner.client.CreateApiKey(
+        auth_pb2.CreateApiKeyRequest(api_key=wanted, request_id=uuid7())
+    )
+    async with auth.runtime.db.tenant(owner.tokens.organization.organization_id) as tx:
+        kept = auth_pb2.ApiKey.FromString(await tx.fetchval("select answer from requests"))
+    assert (kept.api_key_id, kept.key) == (made.api_key_id, "")
+
+
+@pytest.mark.parametrize("token", ["", "x", "x.y", f"{uuid7()}.{'0' * 64}", f"{uuid7()}.ü"])
+async def test_junk_is_no_invite(people, token):
+    request = auth_pb2.AcceptInviteRequest(token=token, password=PASSWORD)
+    assert await refused(people.anonymous.AcceptInvite(request)) == "INVITE_INVALID"
 
 
 async def test_roles_are_listed_with_their_permissions(people):
@@ -413,6 +665,24 @@ async def test_what_needs_a_token_says_so(auth):
     assert await refused(call) == "TOKEN_MISSING"
     junk = Client(stub, "a.b.c", "").GetCurrentUser(auth_pb2.GetCurrentUserRequest())
     assert await refused(junk) == "TOKEN_INVALID"
+
+
+async def _member_facts(auth, organization_id: str) -> list[tuple[int, Message]]:
+    """(version, payload) of every fact about the organization's members, in their order."""
+    async with auth.runtime.db.tenant(organization_id) as tx:
+        rows = await tx.fetch(
+            """
+            select aggregate_version, payload from events
+            where aggregate_type = 'member' order by seq
+            """
+        )
+    found = []
+    for row in rows:
+        packed = any_pb2.Any.FromString(row["payload"])
+        payload = getattr(auth_events_pb2, packed.TypeName().rpartition(".")[2])()
+        packed.Unpack(payload)
+        found.append((row["aggregate_version"], payload))
+    return found
 
 
 async def _audit(people, email: str) -> list[str]:

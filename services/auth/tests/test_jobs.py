@@ -1,13 +1,13 @@
 """Key rotation, what Redis is told, and the sweeper."""
 
 import base64
-import os
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from auditron.auth.v1 import auth_pb2
 
+from libs.pg import uuid7
 from libs.rpc.sessions import READY, REVOKED
 from libs.testkit import eventually
 from services.auth import jobs, store
@@ -44,12 +44,28 @@ async def test_redis_is_told_of_ended_sessions_again_after_it_was_emptied(auth, 
     assert await auth.runtime.redis.get(key)
 
 
-async def test_a_picture_that_nobody_names_is_swept(auth, people, monkeypatch):
+async def test_pictures_that_nobody_names_are_swept_many_at_a_time(auth, monkeypatch):
     monkeypatch.setattr(jobs, "UNNAMED_FOR", timedelta(seconds=-5))
-    key = f"pictures/{os.urandom(4).hex()}/x.png"
-    await auth.runtime.blobs.put_bytes(key, b"x", "image/png")
-    await jobs.sweep_pictures(auth.runtime.db, auth.runtime.blobs)
-    assert not [blob async for blob in auth.runtime.blobs.list(key)]
+    monkeypatch.setattr(jobs, "BATCH", 2)
+    blobs, user_id, looked_up = auth.runtime.blobs, uuid7(), []
+    keys = [f"pictures/{user_id}/{number}.png" for number in range(5)]
+    for key in keys:
+        await blobs.put_bytes(key, b"x", "image/png")
+    async with auth.runtime.db.tenant(user_id) as tx:
+        await store.insert_user(tx, user_id, f"{user_id}@example.com", "hash", "One")
+        await store.update_picture(tx, user_id, keys[3])
+    list_unnamed = store.list_unnamed_pictures
+
+    async def counted(tx, some):
+        looked_up.append(len(some))
+        return await list_unnamed(tx, some)
+
+    monkeypatch.setattr(store, "list_unnamed_pictures", counted)
+    everything = [blob async for blob in blobs.list("pictures/")]
+    await jobs.sweep_pictures(auth.runtime.db, blobs)
+    assert [blob.key async for blob in blobs.list(f"pictures/{user_id}/")] == [keys[3]]
+    assert sum(looked_up) == len(everything)
+    assert all(size == 2 for size in looked_up[:-1])
 
 
 def test_settings_refuse_a_key_of_the_wrong_length():

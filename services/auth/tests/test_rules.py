@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from auditron.auth.v1 import auth_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.rpc import InvalidArgument
 from services.auth import errors, rules
 from services.auth.settings import Settings
 
@@ -56,6 +58,49 @@ def test_an_ancestor_of_the_current_secret_is_told_from_junk(first, rotations):
     assert judge(chain[-2]) is rules.Reuse.STOLEN
     assert judge(chain[0]) is (rules.Reuse.STOLEN)
     assert judge(rules.hashed(first)) is rules.Reuse.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("password", "short"), ("display_name", "a\x00b"), ("display_name", "x" * 201)],
+)
+def test_a_newcomer_names_what_is_wrong(field, value):
+    fields = {"password": "long enough password"}
+    assert not rules.newcomer_violations(auth_pb2.AcceptInviteRequest(**fields))
+    request = auth_pb2.AcceptInviteRequest(**(fields | {field: value}))
+    assert [name for name, _ in rules.newcomer_violations(request)] == [field]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("192.0.2.1", "192.0.2.254", True), ("192.0.2.1", "192.0.3.1", False),
+        ("192.0.2.1", "::ffff:192.0.2.9", True), ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False), ("", "no address", True),
+        ("", "192.0.2.1", False),
+    ],
+)  # fmt: skip
+def test_clients_of_one_network_are_counted_together(one, other, together):
+    keys = [rules.attempt_keys("A@example.com", one), rules.attempt_keys("a@EXAMPLE.com", other)]
+    assert (keys[0].here == keys[1].here) is together
+    assert keys[0].anywhere == keys[1].anywhere
+    assert keys[0].here != keys[0].anywhere
+
+
+def test_a_mask_says_what_changes_and_without_one_what_is_sent():
+    known = auth_pb2.Organization(display_name="Acme", region_code="DE", tax_ids=["DE1", "DE2"])
+    sent = auth_pb2.Organization(organization_id="x", etag="1", tax_ids=["FR1"])
+    rules.merge(sent, known, FieldMask())
+    assert known == auth_pb2.Organization(display_name="Acme", region_code="DE", tax_ids=["FR1"])
+    rules.merge(sent, known, FieldMask(paths=["region_code", "etag"]))
+    assert known == auth_pb2.Organization(display_name="Acme", tax_ids=["FR1"])
+
+
+def test_a_mask_of_what_cannot_be_changed_is_refused():
+    mask = FieldMask(paths=["base_currency_code", "create_time", "nonsense", "display_name"])
+    with pytest.raises(InvalidArgument) as caught:
+        rules.merge(auth_pb2.Organization(), auth_pb2.Organization(), mask)
+    assert [path for path, _ in caught.value.violations] == mask.paths[:3]
 
 
 def test_keys_follow_each_other_without_a_gap():

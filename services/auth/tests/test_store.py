@@ -47,14 +47,24 @@ async def test_the_system_role_sees_neither_users_nor_sessions(auth):
 
 
 async def test_a_wait_grows_with_failures_and_ends_with_success(auth):
-    email_hash = uuid7().encode()
+    keys = rules.attempt_keys(uuid7(), "192.0.2.1")
 
     async with auth.runtime.db.unscoped() as tx:
         tried = [
-            await store.insert_attempt(tx, email_hash, rules.FREE_ATTEMPTS, rules.DELAY_MAX)
+            await store.insert_attempt(tx, keys.here, rules.FREE_ATTEMPTS, rules.DELAY_MAX)
             for _ in range(8)
         ]
-        assert tried == [True] * 6 + [False] * 2
-        assert 0 < await store.get_attempt_wait(tx, email_hash) <= 1
-        await store.delete_attempts(tx, email_hash)
-        assert await store.insert_attempt(tx, email_hash, 5, rules.DELAY_MAX)
+        assert tried == [False] * 6 + [None] * 2
+        assert 0 < await store.get_attempt_wait(tx, keys.here) <= 1
+        await store.forgive_attempts(tx, keys)
+        assert await store.insert_attempt(tx, keys.here, 5, rules.DELAY_MAX) is True
+
+
+async def test_a_hash_is_replaced_only_while_it_is_the_one_that_was_read(auth):
+    user_id = uuid7()
+    async with auth.runtime.db.tenant(user_id) as tx:
+        await store.insert_user(tx, user_id, f"{user_id}@example.com", "new", "One")
+        await store.update_password(tx, user_id, "renewed", instead_of="old")
+        assert await store.get_password_hash(tx, user_id) == "new"
+        await store.update_password(tx, user_id, "renewed", instead_of="new")
+        assert await store.get_password_hash(tx, user_id) == "renewed"

@@ -12,6 +12,7 @@ from typing import Any
 SECRET = "whsec_for_tests"
 PRICES = {"team": "price_team", "business": "price_business", "unlimited": "price_unlimited"}
 PERIOD_END = 1_900_000_000
+BEGIN = 1_800_000_000
 
 
 @dataclass
@@ -20,7 +21,8 @@ class FakeStripe:
 
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)  # by idempotency key
+    # By idempotency key, whoever sent it: the request and its answer.
+    answers: dict[str, tuple[Any, tuple[int, Any]]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     fails_after_effect: bool = False
@@ -37,10 +39,13 @@ class FakeStripe:
     def pay(self, session_id: str) -> dict[str, Any]:
         """The person pays: a subscription begins."""
         session = self.sessions[session_id]
+        assert session["status"] == "open", "an expired session takes no payment"
+        session["status"] = "complete"
         subscription = {
             "id": f"sub_{len(self.subscriptions) + 1}",
             "object": "subscription",
             "status": "active",
+            "created": BEGIN + len(self.subscriptions),
             "customer": f"cus_{session['client_reference_id'][:8]}",
             "cancel_at_period_end": False,
             "metadata": session["subscription_data"]["metadata"],
@@ -54,6 +59,9 @@ class FakeStripe:
         session["subscription"] = subscription["id"]
         return subscription
 
+    def lives(self, subscription_id: str) -> bool:
+        return self.subscriptions[subscription_id]["status"] != "canceled"
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
@@ -64,7 +72,8 @@ class FakeStripe:
                     for name, _, value in (line.partition(":") for line in lines[1:] if line)
                 }
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                method, path, _ = lines[0].split(" ")
+                method, target, _ = lines[0].split(" ")
+                path = target.partition("?")[0]
                 status, answer = self._answer(method, path, headers, body.decode())
                 data = json.dumps(answer).encode()
                 writer.write(
@@ -85,9 +94,13 @@ class FakeStripe:
         if self.failures and not self.fails_after_effect:
             return self.failures.pop(0), {"error": {"type": "api_error", "message": "spoiled"}}
         key = headers.get("idempotency-key", "")
-        answer = self.answers.get(key) or self._perform(method, path, unflatten(body))
+        asked = (path, body)
+        before, answer = self.answers.get(key, (asked, None))
+        if before != asked:
+            return 400, {"error": {"type": "idempotency_error", "message": "another request"}}
+        answer = answer or self._perform(method, path, unflatten(body))
         if key and method == "POST":
-            self.answers[key] = answer
+            self.answers[key] = asked, answer
         if self.failures:
             return self.failures.pop(0), {"error": {"type": "api_error", "message": "spoiled"}}
         return answer
@@ -96,9 +109,22 @@ class FakeStripe:
         match method, path.strip("/").split("/"):
             case "POST", ["v1", "checkout", "sessions"]:
                 made = params | {"id": f"cs_{len(self.sessions) + 1}", "object": "checkout.session"}
-                made["url"] = f"https://pay.example/{made['id']}"
+                made |= {"url": f"https://pay.example/{made['id']}", "status": "open"}
+                made["subscription"] = None
                 self.sessions[made["id"]] = made
                 return 200, made
+            case "GET", ["v1", "checkout", "sessions", known] if known in self.sessions:
+                return 200, self.sessions[known]
+            case "POST", ["v1", "checkout", "sessions", known, "expire"]:
+                session = self.sessions[known]
+                if session["status"] != "open":
+                    error = {"type": "invalid_request_error", "message": "not open"}
+                    return 400, {"error": error}
+                session["status"] = "expired"
+                return 200, session
+            case "DELETE", ["v1", "subscriptions", known] if self.lives(known):
+                self.subscriptions[known]["status"] = "canceled"
+                return 200, self.subscriptions[known]
             case "GET", ["v1", "subscriptions", known] if known in self.subscriptions:
                 return 200, self.subscriptions[known]
             case "POST", ["v1", "subscriptions", known] if known in self.subscriptions:

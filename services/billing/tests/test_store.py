@@ -28,4 +28,3 @@ async def test_a_webhook_is_taken_once(billing):
     async with billing.runtime.db.unscoped() as tx:
         assert await store.insert_stripe_event(tx, event_id)
         assert not await store.insert_stripe_event(tx, event_id)
-        await store.delete_old_stripe_events(tx)

@@ -8,7 +8,7 @@ from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import Invoice
 
 from libs.pg import Database, Tx, requests
-from libs.rpc import caller
+from libs.rpc import caller, check
 
 from .. import errors, rules, store
 from .changes import APPROVED, Context, duplicate_of, locked
@@ -52,7 +52,7 @@ class DecisionsApi:
             state = invoice_pb2.INVOICE_STATE_REJECTED
             rules.decide(kept.invoice, state, caller().actor, request.reason, datetime.now(UTC))
 
-        rules.check(rules.reason_violations(request.reason))
+        check(rules.reason_violations(request.reason))
         fact = invoice_events_pb2.InvoiceRejected
         return await self._decided("RejectInvoice", request, reject, fact)
 
@@ -64,7 +64,7 @@ class DecisionsApi:
             state = invoice_pb2.INVOICE_STATE_IN_REVIEW
             rules.decide(kept.invoice, state, caller().actor, request.reason, datetime.now(UTC))
 
-        rules.check(rules.reason_violations(request.reason))
+        check(rules.reason_violations(request.reason))
         fact = invoice_events_pb2.InvoiceReopened
         return await self._decided("ReopenInvoice", request, reopen, fact)
 

@@ -1,13 +1,12 @@
 """Invoices by hand: create, get, list, update."""
 
 from dataclasses import replace
-from uuid import UUID
 
 from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import Invoice
 
 from libs.pg import Database, requests, uuid7
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import caller, check, decode_token, encode_token, filter_hash, page_size, uuid_or
 from libs.rpc.pages import PageTokenInvalid
 
 from .. import rules, store
@@ -23,7 +22,7 @@ class InvoicesApi:
     async def CreateInvoice(
         self, request: invoice_pb2.CreateInvoiceRequest, context: Context
     ) -> Invoice:
-        rules.check(rules.invoice_violations(request.invoice))
+        check(rules.invoice_violations(request.invoice))
         wanted = rules.made_by_hand(request.invoice, uuid7(), caller().actor)
         organization_id, method = caller().organization_id, "CreateInvoice"
         async with self._db.tenant(organization_id) as tx:
@@ -70,7 +69,7 @@ class InvoicesApi:
             changed = rules.merge(given, invoice, request.update_mask)
             if not changed:
                 return invoice
-            rules.check(rules.invoice_violations(invoice))
+            check(rules.invoice_violations(invoice))
             rules.normalize(invoice)
             rules.person_readings(invoice, changed)
             confirmed = kept.confirmed_fields | changed
@@ -82,10 +81,7 @@ class InvoicesApi:
         return kept.invoice
 
 
-def _last_id(page_token: str, hashed: str) -> UUID:
+def _last_id(page_token: str, hashed: str) -> str:
     """Return the id of the last invoice of the page before. Raises PageTokenInvalid."""
     [last] = decode_token(page_token, hashed, str)
-    try:
-        return UUID(last)
-    except ValueError:
-        raise PageTokenInvalid("The page token is not valid.") from None
+    return uuid_or(PageTokenInvalid("The page token is not valid."), last)

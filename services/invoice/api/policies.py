@@ -4,7 +4,7 @@ from auditron.invoice.v1 import invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import ApprovalPolicy
 
 from libs.pg import Database
-from libs.rpc import caller
+from libs.rpc import caller, check
 
 from .. import errors, rules, store
 from .changes import Context
@@ -29,6 +29,6 @@ class PoliciesApi:
             policy = await store.get_policy(tx, organization_id)
             if given.etag and given.etag != policy.etag:
                 raise errors.EtagMismatch("The policy was changed meanwhile.", etag=policy.etag)
-            rules.merge(given, policy, request.update_mask, rules.POLICY_FIELDS)
-            rules.check(rules.policy_violations(policy))
+            rules.merge(given, policy, request.update_mask)
+            check(rules.policy_violations(policy))
             return await store.update_policy(tx, organization_id, policy)

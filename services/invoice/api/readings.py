@@ -7,7 +7,7 @@ from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import Invoice
 
 from libs.pg import Database, Tx, savepoint
-from libs.rpc import caller
+from libs.rpc import caller, check
 
 from .. import errors, rules, store
 from .changes import Context, found_by, judged
@@ -24,7 +24,7 @@ class ReadingsApi:
     async def RecordReading(
         self, request: invoice_pb2.RecordReadingRequest, context: Context
     ) -> Invoice:
-        rules.check(rules.reading_violations(request))
+        check(rules.reading_violations(request))
         organization_id = caller().organization_id
         async with self._db.tenant(organization_id) as tx:
             kept = await store.lock_invoice(tx, request.invoice_id)
@@ -34,7 +34,7 @@ class ReadingsApi:
             warnings = rules.reading_warnings(kept.invoice, request, kept.reading_warnings)
             if (invoice, warnings) == (kept.invoice, kept.reading_warnings):
                 return kept.invoice
-            rules.check(rules.invoice_violations(invoice))
+            check(rules.invoice_violations(invoice))
             kept = await judged(tx, replace(kept, invoice=invoice, reading_warnings=warnings))
             kept = await store.update_invoice(tx, organization_id, kept, found_by(kept.invoice))
             fact = invoice_events_pb2.InvoiceExtracted

@@ -12,7 +12,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from libs.blobs import BlobNotFound, Blobs, BlobsUnavailable
 from libs.pg import Database, InvalidRequestId, RequestIdReused, Tx, requests, uuid7
-from libs.rpc import InvalidArgument, Unavailable, caller
+from libs.rpc import InvalidArgument, Unavailable, caller, check
 from libs.sandbox import Sandbox, SandboxKilled
 
 from .. import errors, rules, store
@@ -42,7 +42,7 @@ class UploadsApi:
         self, parts: AsyncIterator[UploadInvoiceRequest], context: Context
     ) -> Invoice:
         header = await _header(parts)
-        rules.check(rules.upload_violations(header))
+        check(rules.upload_violations(header))
         organization_id = caller().organization_id
         async with spooled(_chunks(parts)) as file:
             is_known, is_allowed = await store.get_upload_standing(

@@ -4,8 +4,6 @@ Pure.
 """
 
 from .contents import (
-    POLICY_FIELDS,
-    check,
     filename_of,
     invoice_violations,
     made_by_hand,
@@ -32,10 +30,8 @@ from .review import (
 )
 
 __all__ = [
-    "POLICY_FIELDS",
     "Filters",
     "after_reading",
-    "check",
     "check_approvable",
     "check_in_review",
     "check_reopenable",

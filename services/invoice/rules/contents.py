@@ -1,7 +1,7 @@
 """What an invoice, an upload and the approval policy may contain, and how fields are changed."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,23 +10,20 @@ from auditron.invoice.v1.invoice_pb2 import ApprovalPolicy, FieldReading, Invoic
 from auditron.type.v1.money_pb2 import Money
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 
 from libs import money
-from libs.rpc import InvalidArgument
-
-Violation = tuple[str, str]
+from libs.rpc import Violation, changeable, check, settable
 
 # What a person or a reading may set.
-FIELDS = (
-    "direction", "document_type", "invoice_number", "supplier", "customer", "issue_date",
-    "due_date", "net", "tax", "gross", "tax_subtotals", "lines", "order_reference", "account_code",
-)  # fmt: skip
-POLICY_FIELDS = ("auto_approve_confidence", "auto_approve_limit", "second_person_required")
-AMOUNTS = ("net", "tax", "gross")
+FIELDS = settable(Invoice.DESCRIPTOR)
+# All of an invoice are in one currency.
+AMOUNTS = tuple(name for name in FIELDS if isinstance(getattr(Invoice(), name), Money))
 
 NAME_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 2_000
-ACCOUNT_CODE_LENGTH_MAX = 20
+# Of the fields whose length is another than a name's.
+LENGTHS_MAX = {"account_code": 20}
 TAX_IDS_MAX = 10
 SUBTOTALS_MAX = 50
 LINES_MAX = 1_000
@@ -38,29 +35,15 @@ _DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,10})?", re.ASCII)
 _IDENTITY = {"invoice_id", "etag"}
 
 
-def check(violations: Iterable[Violation]) -> None:
-    """Raise InvalidArgument if there are any."""
-    found = list(violations)
-    if found:
-        raise InvalidArgument("The request is not valid.", violations=found)
-
-
 def invoice_violations(invoice: Invoice) -> Iterator[Violation]:
     """Yield what is wrong with the fields that may be set, whatever the state."""
-    yield from _enum("direction", invoice.direction, invoice_pb2.Direction)
-    yield from _enum("document_type", invoice.document_type, invoice_pb2.DocumentType)
-    yield from text("invoice.invoice_number", invoice.invoice_number)
-    yield from text("invoice.order_reference", invoice.order_reference)
-    yield from text("invoice.account_code", invoice.account_code, ACCOUNT_CODE_LENGTH_MAX)
-    yield from _party("invoice.supplier", invoice.supplier)
-    yield from _party("invoice.customer", invoice.customer)
-    for name in ("issue_date", "due_date"):
-        if invoice.HasField(name):
-            yield from day(f"invoice.{name}", getattr(invoice, name))
-    yield from _totals(invoice)
+    for name in FIELDS:
+        yield from _value(f"invoice.{name}", invoice, name)
+    if len(currencies(invoice)) > 1:
+        yield "invoice.gross", "must have the same currency as net and tax"
     yield from _details(invoice)
-    parts = [invoice.supplier, invoice.customer, *invoice.lines, *invoice.tax_subtotals]
-    if sum(part.ByteSize() for part in parts) > INVOICE_BYTES_MAX:
+    set_here = {field.name: value for field, value in invoice.ListFields() if field.name in FIELDS}
+    if Invoice(**set_here).ByteSize() > INVOICE_BYTES_MAX:
         yield "invoice", f"must have at most {INVOICE_BYTES_MAX // 1000} kB"
 
 
@@ -76,7 +59,7 @@ def upload_violations(header: invoice_pb2.UploadInvoiceRequest.Header) -> Iterat
     """Yield what is wrong with the header of an upload."""
     yield from text("header.filename", header.filename)
     yield from text("header.content_type", header.content_type)
-    yield from _enum("header.direction", header.direction, invoice_pb2.Direction)
+    yield from _value("header.direction", header, "direction")
 
 
 def reason_violations(reason: str) -> Iterator[Violation]:
@@ -98,15 +81,14 @@ def seconds_to_next_month(now: datetime) -> float:
     return ((first + timedelta(days=32)).replace(day=1) - now).total_seconds()
 
 
-def merge(
-    given: Message, into: Message, mask: FieldMask, allowed: Collection[str] = FIELDS
-) -> set[str]:
+def merge(given: Message, into: Message, mask: FieldMask) -> set[str]:
     """Copy the fields that the mask names (none named: those that are set); return their names.
 
     Raises InvalidArgument for a path that is none, or that nobody may change.
     """
     paths = [path for path in mask.paths if path not in _IDENTITY]
     descriptor: Any = given.DESCRIPTOR
+    allowed = changeable(descriptor)
     wrong = [
         path
         for path in paths
@@ -142,7 +124,7 @@ def copy_fields(given: Message, into: Message, paths: Sequence[str]) -> None:
 
 
 def currencies(invoice: Invoice) -> set[str]:
-    """Return the currencies of net, tax and gross."""
+    """Return the currencies of the invoice's amounts."""
     return {getattr(invoice, name).currency_code for name in AMOUNTS if invoice.HasField(name)}
 
 
@@ -206,9 +188,19 @@ def day(field: str, given: Any) -> Iterator[Violation]:
         yield field, "must be a day of the calendar, with year, month and day"
 
 
-def _enum(field: str, number: int, kind: Any) -> Iterator[Violation]:
-    if number not in kind.values():
-        yield field, f"must be one of {', '.join(kind.keys())}"
+def _value(field: str, message: Any, name: str) -> Iterator[Violation]:
+    """Yield what is wrong with a field's value, as far as its type says."""
+    value, enum = getattr(message, name), message.DESCRIPTOR.fields_by_name[name].enum_type
+    if isinstance(value, str):
+        yield from text(field, value, LENGTHS_MAX.get(name, NAME_LENGTH_MAX))
+    elif isinstance(value, int) and enum and value not in enum.values_by_number:
+        yield field, f"must be one of {', '.join(enum.values_by_name)}"
+    elif isinstance(value, Party):
+        yield from _party(field, value)
+    elif isinstance(value, Date) and message.HasField(name):
+        yield from day(field, value)
+    elif isinstance(value, Money) and message.HasField(name):
+        yield from _amount(field, value)
 
 
 def _party(field: str, party: Party) -> Iterator[Violation]:
@@ -227,14 +219,6 @@ def _amount(field: str, given: Money, *, rounded: bool = True) -> Iterator[Viola
         return
     if rounded and money.round_to_currency(amount, given.currency_code) != amount:
         yield field, f"has more digits than {given.currency_code} has"
-
-
-def _totals(invoice: Invoice) -> Iterator[Violation]:
-    for name in AMOUNTS:
-        if invoice.HasField(name):
-            yield from _amount(f"invoice.{name}", getattr(invoice, name))
-    if len(currencies(invoice)) > 1:
-        yield "invoice.gross", "must have the same currency as net and tax"
 
 
 def _details(invoice: Invoice) -> Iterator[Violation]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from auditron.invoice.v1 import invoice_pb2
 
-from .contents import Violation, check, day, text
+from libs.rpc import Violation, check
+
+from .contents import day, text
 from .identity import query_words
 
 STATES_MAX = 20

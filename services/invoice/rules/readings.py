@@ -11,12 +11,12 @@ from auditron.invoice.v1.invoice_pb2 import (
 )
 
 from libs import money
+from libs.rpc import Violation
 
 from .contents import (
     AMOUNTS,
     FIELDS,
     TEXT_LENGTH_MAX,
-    Violation,
     copy_fields,
     currencies,
     invoice_violations,

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs import money
 
 from .. import errors
-from .contents import AMOUNTS, currencies
+from .contents import currencies
 from .identity import counterparty
 
 WARNINGS_MAX = 50
@@ -55,7 +55,7 @@ def imbalance(invoice: Invoice) -> str:
     """
     if not invoice.HasField("gross"):
         return ""
-    net, tax, gross = (_decimal(getattr(invoice, name)) for name in AMOUNTS)
+    net, tax, gross = map(_decimal, (invoice.net, invoice.tax, invoice.gross))
     if gross < 0:
         return "gross is negative: a credit note has positive amounts"
     if not invoice.HasField("net") and not invoice.HasField("tax"):

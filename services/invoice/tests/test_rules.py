@@ -19,7 +19,7 @@ from google.type.date_pb2 import Date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.rpc import Fault, InvalidArgument
+from libs.rpc import Fault, InvalidArgument, check
 from services.invoice import errors, rules
 from services.invoice.rules import contents, identity, review
 from services.invoice.tests.conftest import complete, eur
@@ -32,8 +32,8 @@ APPROVED = invoice_pb2.INVOICE_STATE_APPROVED
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("direction", {"direction": 9}),
-        ("document_type", {"document_type": 77}),
+        ("invoice.direction", {"direction": 9}),
+        ("invoice.document_type", {"document_type": 77}),
         ("invoice.invoice_number", {"invoice_number": "x" * 201}),
         ("invoice.invoice_number", {"invoice_number": "a\0b"}),
         ("invoice.account_code", {"account_code": "6" * 21}),
@@ -61,7 +61,7 @@ def test_a_wrong_field_is_named(field: str, wrong: dict[str, Any]) -> None:
     found = dict(rules.invoice_violations(complete(**wrong)))
     assert field in found
     with pytest.raises(InvalidArgument):
-        rules.check(found.items())
+        check(found.items())
 
 
 def test_a_complete_invoice_is_valid_and_so_is_an_empty_one() -> None:

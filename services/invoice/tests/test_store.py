@@ -6,6 +6,7 @@ import pytest
 from libs.pg import audit_isolation, uuid7
 from libs.pg.database import _gated
 from services.invoice import store
+from services.invoice.store import invoices
 from services.invoice.tests.conftest import World
 
 ROWS = 4_000
@@ -55,15 +56,15 @@ async def test_the_schema_keeps_organizations_and_services_apart(world: World) -
 
 async def test_the_hot_reads_go_by_an_index(world: World, crowd: list[str]) -> None:
     async with world.harness.runtime.db._app.acquire() as con:
-        whole = f"select {store.WHOLE} from invoices where invoice_id = $1"
+        whole = f"select {invoices.WHOLE} from invoices where invoice_id = $1"
         plan = await explained(con, _gated(whole, 2), uuid7(), crowd[0])
         assert "Index Scan using invoices_pkey" in plan
         assert "Seq Scan" not in plan
-        listed = store._page("invoice_id < $1", 2)
+        listed = invoices._page("invoice_id < $1", 2)
         plan = await explained(con, _gated(listed, 3), uuid7(), 50, crowd[0])
         assert "Index Scan Backward using invoices_pkey" in plan
         assert "Sort" not in plan
-        listed = store._page("state = any ($1::int[])", 2)
+        listed = invoices._page("state = any ($1::int[])", 2)
         plan = await explained(con, _gated(listed, 3), [2], 50, crowd[0])
         assert "invoices_state" in plan
         assert "state = ANY" in next(line for line in plan.splitlines() if "Index Cond" in line)

@@ -7,7 +7,15 @@ import grpc
 from auditron.recon.v1 import recon_pb2
 
 from libs.pg import Database, requests
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import (
+    caller,
+    check,
+    decode_token,
+    filter_hash,
+    page_of,
+    page_size,
+    uuid_or,
+)
 
 from .. import errors, rules, store
 
@@ -27,7 +35,7 @@ class AccountsApi:
         wanted = recon_pb2.BankAccount()
         wanted.CopyFrom(request.bank_account)
         wanted.iban = rules.compact(wanted.iban)
-        rules.check(rules.bank_account_violations(wanted))
+        check(rules.bank_account_violations(wanted))
         organization_id, request_id = caller().organization_id, request.request_id
         async with self._db.tenant(organization_id) as tx:
             before = await requests.once(
@@ -43,25 +51,26 @@ class AccountsApi:
     async def GetBankAccount(
         self, request: recon_pb2.GetBankAccountRequest, context: Context
     ) -> recon_pb2.BankAccount:
-        if not rules.is_uuid(request.bank_account_id):
-            raise errors.BankAccountNotFound("There is no such bank account.")
-        return await store.get_bank_account(
-            self._db, caller().organization_id, request.bank_account_id
-        )
+        fault = errors.BankAccountNotFound("There is no such bank account.")
+        bank_account_id = uuid_or(fault, request.bank_account_id)
+        return await store.get_bank_account(self._db, caller().organization_id, bank_account_id)
 
     async def ListBankAccounts(
         self, request: recon_pb2.ListBankAccountsRequest, context: Context
     ) -> recon_pb2.ListBankAccountsResponse:
-        found = await store.list_bank_accounts(self._db, caller().organization_id)
-        return recon_pb2.ListBankAccountsResponse(bank_accounts=found)
+        size, filters = page_size(request.page_size), filter_hash(request)
+        after = None
+        if request.page_token:
+            [after] = decode_token(request.page_token, filters, str)
+        found = await store.list_bank_accounts(self._db, caller().organization_id, after, size + 1)
+        page, token = page_of(found, size, filters, lambda last: [last.bank_account_id])
+        return recon_pb2.ListBankAccountsResponse(bank_accounts=page, next_page_token=token)
 
     async def ListTransactions(
         self, request: recon_pb2.ListTransactionsRequest, context: Context
     ) -> recon_pb2.ListTransactionsResponse:
         size, filters = page_size(request.page_size), filter_hash(request)
-        rules.check(
-            rules.filter_violations(request.bank_account_id, request.state, TRANSACTION_STATES)
-        )
+        check(rules.filter_violations(request.bank_account_id, request.state, TRANSACTION_STATES))
         before = None
         if request.page_token:
             booked, transaction_id = decode_token(request.page_token, filters, date, str)
@@ -70,11 +79,10 @@ class AccountsApi:
             self._db, caller().organization_id, request.bank_account_id or None, request.state,
             before, size + 1,
         )  # fmt: skip
-        page = recon_pb2.ListTransactionsResponse(transactions=found[:size])
-        if len(found) > size:
-            last = found[size - 1]
-            day = last.booking_date
-            page.next_page_token = encode_token(
-                [date(day.year, day.month, day.day), last.transaction_id], filters
-            )
-        return page
+        page, token = page_of(found, size, filters, _place)
+        return recon_pb2.ListTransactionsResponse(transactions=page, next_page_token=token)
+
+
+def _place(transaction: recon_pb2.Transaction) -> tuple[date, str]:
+    day = transaction.booking_date
+    return date(day.year, day.month, day.day), transaction.transaction_id

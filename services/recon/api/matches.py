@@ -9,7 +9,15 @@ from auditron.recon.v1.recon_pb2 import Match
 from google.protobuf.message import Message
 
 from libs.pg import Database, Tx, requests
-from libs.rpc import caller, decode_token, encode_token, filter_hash, page_size
+from libs.rpc import (
+    caller,
+    check,
+    decode_token,
+    filter_hash,
+    is_uuid,
+    page_of,
+    page_size,
+)
 
 from .. import booking, errors, rules, store
 
@@ -35,22 +43,20 @@ class MatchesApi:
         self, request: recon_pb2.ListMatchesRequest, context: Context
     ) -> recon_pb2.ListMatchesResponse:
         size, filters = page_size(request.page_size), filter_hash(request)
-        rules.check(rules.filter_violations("", request.state, MATCH_STATES))
+        check(rules.filter_violations("", request.state, MATCH_STATES))
         before = None
         if request.page_token:
             [before] = decode_token(request.page_token, filters, str)
         found = await store.list_matches(
             self._db, caller().organization_id, request.state, before, size + 1
         )
-        page = recon_pb2.ListMatchesResponse(matches=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].match_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.match_id])
+        return recon_pb2.ListMatchesResponse(matches=page, next_page_token=token)
 
     async def CreateMatch(self, request: recon_pb2.CreateMatchRequest, context: Context) -> Match:
         allocations = rules.canonical(request.allocations)
         if request.difference_kind not in DIFFERENCE_KINDS:
-            rules.check([("difference_kind", "must be a kind of difference")])
+            check([("difference_kind", "must be a kind of difference")])
         transaction_ids = {each.transaction_id for each in allocations}
         invoice_ids = {each.invoice_id for each in allocations}
         organization_id, actor = caller().organization_id, caller().actor
@@ -69,6 +75,7 @@ class MatchesApi:
                 reasons=[BY_HAND],
                 difference_kind=request.difference_kind,
             )
+            rules.check_kind(draft, request.difference_kind)
             await store.delete_rejected_pairs(tx, rules.pairs(draft))
             state = recon_pb2.MATCH_STATE_CONFIRMED
             match = await booking.make(tx, organization_id, draft, state, actor, held)
@@ -145,7 +152,7 @@ class MatchesApi:
 
 
 def _check_id(match_id: str) -> None:
-    if not rules.is_uuid(match_id):
+    if not is_uuid(match_id):
         raise errors.MatchNotFound("There is no such match.")
 
 

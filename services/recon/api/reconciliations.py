@@ -6,9 +6,9 @@ import grpc
 from auditron.recon.v1 import recon_pb2
 
 from libs.pg import Database, requests
-from libs.rpc import caller
+from libs.rpc import caller, is_uuid
 
-from .. import booking, errors, rules, store
+from .. import booking, errors, store
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,7 +37,7 @@ class ReconciliationsApi:
     async def GetReconciliation(
         self, request: recon_pb2.GetReconciliationRequest, context: Context
     ) -> recon_pb2.Reconciliation:
-        if not rules.is_uuid(request.reconciliation_id):
+        if not is_uuid(request.reconciliation_id):
             raise errors.ReconciliationNotFound("There is no such reconciliation.")
         return await store.get_reconciliation(
             self._db, caller().organization_id, request.reconciliation_id

@@ -20,9 +20,11 @@ from libs.rpc import (
     InvalidArgument,
     Unavailable,
     caller,
+    check,
     decode_token,
-    encode_token,
     filter_hash,
+    is_uuid,
+    page_of,
     page_size,
 )
 
@@ -82,7 +84,7 @@ class StatementsApi:
     async def GetStatement(
         self, request: recon_pb2.GetStatementRequest, context: Context
     ) -> recon_pb2.Statement:
-        if not rules.is_uuid(request.statement_id):
+        if not is_uuid(request.statement_id):
             raise errors.StatementNotFound("There is no such statement.")
         return await store.get_statement(self._db, caller().organization_id, request.statement_id)
 
@@ -90,17 +92,15 @@ class StatementsApi:
         self, request: recon_pb2.ListStatementsRequest, context: Context
     ) -> recon_pb2.ListStatementsResponse:
         size, filters = page_size(request.page_size), filter_hash(request)
-        rules.check(rules.filter_violations(request.bank_account_id, 0, {0}))
+        check(rules.filter_violations(request.bank_account_id, 0, {0}))
         before = None
         if request.page_token:
             [before] = decode_token(request.page_token, filters, str)
         found = await store.list_statements(
             self._db, caller().organization_id, request.bank_account_id or None, before, size + 1
         )
-        page = recon_pb2.ListStatementsResponse(statements=found[:size])
-        if len(found) > size:
-            page.next_page_token = encode_token([found[size - 1].statement_id], filters)
-        return page
+        page, token = page_of(found, size, filters, lambda last: [last.statement_id])
+        return recon_pb2.ListStatementsResponse(statements=page, next_page_token=token)
 
     async def _insert(
         self,
@@ -135,8 +135,8 @@ async def _header(
     first = await anext(requests_in, None)
     if first is None or first.WhichOneof("part") != "header":
         raise InvalidArgument("The first message must be the header.")
-    rules.check(rules.filename_violations(first.header.filename))
-    if not rules.is_uuid(first.header.bank_account_id):
+    check(rules.filename_violations(first.header.filename))
+    if not is_uuid(first.header.bank_account_id):
         raise errors.BankAccountNotFound("There is no such bank account.")
     return first.header
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from libs.blobs import Blobs
 from libs.pg import Database
+from libs.rpc import is_uuid
 from libs.run.loops import every
 from libs.run.runtime import Loop
 
@@ -21,7 +22,7 @@ async def sweep(db: Database, blobs: Blobs) -> None:
     some: list[tuple[str, str]] = []
     async for blob in blobs.list("statements/"):
         organization_id, _, statement_id = blob.key.removeprefix("statements/").partition("/")
-        ours = rules.is_uuid(organization_id) and rules.is_uuid(statement_id)
+        ours = is_uuid(organization_id) and is_uuid(statement_id)
         if ours and blob.modify_time < before:
             some.append((organization_id, statement_id))
         if len(some) == LOOKED_UP:

@@ -8,10 +8,11 @@ create table bank_accounts (
   currency_code text not null,
   account_code text not null,
   create_time timestamptz not null default now(),
+  -- The one statement that is compared with what is there and then goes over, until its end.
+  importing_statement_id uuid,
   primary key (organization_id, bank_account_id)
 );
 create unique index bank_accounts_iban on bank_accounts (organization_id, iban) where iban <> '';
--- Locked while lines go over, and a lock needs the right to update.
 select protect('bank_accounts', 'select, insert, update');
 
 create table statements (
@@ -36,8 +37,10 @@ create table statements (
   version bigint not null default 1,
   -- Files of one layout write the same line in the same way.
   layout text not null default '',
-  -- Whether the whole file lies in statement_lines; from then on lines go over to transactions.
+  -- Whether the whole file lies in statement_lines.
   staged boolean not null default false,
+  -- Whether the lines that are known from other files are out of it; then the rest goes over.
+  compared boolean not null default false,
   primary key (organization_id, statement_id),
   foreign key (organization_id, bank_account_id) references bank_accounts
 );
@@ -62,7 +65,7 @@ language sql immutable as $$
     (day - date '2000-01-01')::text || ' ' || currency_code || ' ' || trim_scale(amount)::text, 0)
 $$;
 
--- Lines of a file that is being read; nobody sees them before its end is known to be sound.
+-- Lines of a file on their way to transactions; nobody sees them before its end is known to be sound.
 create table statement_lines (
   organization_id uuid not null,
   statement_id uuid not null,

@@ -6,25 +6,24 @@ import asyncpg  # type: ignore[import-untyped]
 from auditron.recon.v1.recon_pb2 import BankAccount
 
 from libs.pg import Database, Tx, uuid7
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message, values
 
 from .. import errors
 
-BANK_ACCOUNT = "bank_account_id, display_name, iban, currency_code, account_code, create_time"
-LISTED_MAX = 1_000
+BANK_ACCOUNT = ", ".join(columns_of(BankAccount))
+INSERTED = columns_of(BankAccount, "bank_account_id", "create_time")
 
 
 async def insert_bank_account(tx: Tx, organization_id: str, wanted: BankAccount) -> BankAccount:
     """Add a bank account. Raises BankAccountExists."""
+    numbers = ", ".join(f"${n}" for n in range(3, 3 + len(INSERTED)))
     try:
         row = await tx.fetchrow(
             f"""
-            insert into bank_accounts
-              (organization_id, bank_account_id, display_name, iban, currency_code, account_code)
-            values ($1, $2, $3, $4, $5, $6) returning {BANK_ACCOUNT}
+            insert into bank_accounts (organization_id, bank_account_id, {", ".join(INSERTED)})
+            values ($1, $2, {numbers}) returning {BANK_ACCOUNT}
             """,
-            organization_id, uuid7(), wanted.display_name, wanted.iban, wanted.currency_code,
-            wanted.account_code,
+            organization_id, uuid7(), *values(wanted, *INSERTED),
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
         raise errors.BankAccountExists("There is a bank account of this IBAN.") from None
@@ -43,10 +42,19 @@ async def get_bank_account(db: Database, organization_id: str, bank_account_id: 
     return to_message(found[0], BankAccount)
 
 
-async def list_bank_accounts(db: Database, organization_id: str) -> list[BankAccount]:
-    """The bank accounts in the order of their making, at most 1,000."""
-    sql = f"select {BANK_ACCOUNT} from bank_accounts order by bank_account_id limit {LISTED_MAX}"
-    return [to_message(row, BankAccount) for row in await db.read(organization_id, sql)]
+async def list_bank_accounts(
+    db: Database, organization_id: str, after_id: str | None, limit: int
+) -> list[BankAccount]:
+    """The bank accounts in the order of their making."""
+    rows = await db.read(
+        organization_id,
+        f"""
+        select {BANK_ACCOUNT} from bank_accounts where $1::uuid is null or bank_account_id > $1
+        order by bank_account_id limit $2
+        """,
+        after_id, limit,
+    )  # fmt: skip
+    return [to_message(row, BankAccount) for row in rows]
 
 
 async def get_account_code(tx: Tx, bank_account_id: str) -> str:

@@ -9,21 +9,13 @@ from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_pb2 import Match, Transaction
 
 from libs.pg import Database, Record, Tx
-from libs.pg.rows import to_message, values
+from libs.pg.rows import columns_of, to_message, values
 
 from .. import errors
 
-TRANSACTION = """transaction_id, bank_account_id, statement_id, state, booking_date, value_date,
-  amount, currency_code, counterparty_name, counterparty_iban, remittance_text, end_to_end_id,
-  bank_reference, match_id"""
-MATCH = """match_id, state, allocations, bank_amount, difference, currency_code, difference_kind,
-  confidence, reasons, actor, posting_date, bank_account_id, account_code, create_time, update_time,
-  version::text as etag"""
-WRITTEN = (
-    "match_id", "state", "allocations", "bank_amount", "difference", "currency_code",
-    "difference_kind", "confidence", "reasons", "actor", "posting_date", "bank_account_id",
-    "account_code",
-)  # fmt: skip
+TRANSACTION = ", ".join(columns_of(Transaction, one_currency=True))
+MATCH = ", ".join((*columns_of(Match, "etag", one_currency=True), "version::text as etag"))
+WRITTEN = columns_of(Match, "create_time", "update_time", "etag", one_currency=True)
 OPEN = recon_pb2.TRANSACTION_STATE_OPEN
 PROPOSED = recon_pb2.TRANSACTION_STATE_PROPOSED
 MATCHED = recon_pb2.TRANSACTION_STATE_MATCHED

@@ -8,12 +8,11 @@ from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_pb2 import Reconciliation
 
 from libs.pg import Database, Tx, uuid7
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message
 
 from .. import errors
 
-RECONCILIATION = """reconciliation_id, state, confirmed_count, proposed_count, open_count, failure,
-  create_time"""
+RECONCILIATION = ", ".join(columns_of(Reconciliation))
 RUNNING = recon_pb2.RECONCILIATION_STATE_RUNNING
 
 

@@ -3,7 +3,7 @@
 # SQL is composed of constants only
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,17 +12,18 @@ from auditron.recon.v1.recon_pb2 import Statement
 
 from libs.jobs import enqueue
 from libs.pg import Database, Record, Tx, uuid7
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message
 
 from .. import errors
 
-STATEMENT = """statement_id, bank_account_id, state, filename, format, size_bytes, opening_balance,
-  closing_balance, currency_code, start_date, end_date, transaction_count, imported_count, warnings,
-  failure, create_time"""
+STATEMENT = ", ".join(columns_of(Statement, one_currency=True))
 LINE = """booking_date, value_date, amount, currency_code, counterparty_name, counterparty_iban,
   remittance_text, end_to_end_id, bank_reference, fingerprint"""
 LINES_OF_L = ", ".join(f"l.{name.strip()}" for name in LINE.split(","))
-LINES_OF_T = ", ".join(f"t.{name.strip()}" for name in LINE.split(","))
+# What tells whether two lines are the same.
+COMPARED = """booking_date, amount, currency_code, counterparty_name, counterparty_iban,
+  remittance_text, end_to_end_id"""
+COMPARED_OF_T = ", ".join(f"t.{name.strip()}" for name in COMPARED.split(","))
 DAYS = ("start_date", "end_date")
 BALANCES = ("opening_balance", "closing_balance")
 IMPORT = "import_statement"
@@ -86,11 +87,14 @@ async def unnamed_statements(tx: Tx, ids: Collection[tuple[str, str]]) -> list[t
 
 
 async def lock_importing(tx: Tx, statement_id: str) -> Record | None:
-    """A statement that is being imported, with what its account says; None if it is not."""
+    """A statement that is being imported, with what its account says; None if it is not.
+
+    `is_old` says that it was sent more than a day ago.
+    """
     return await tx.fetchrow(
         """
-        select s.bank_account_id, s.staged, s.layout, s.size_bytes, s.start_date, s.end_date,
-          b.iban, b.currency_code
+        select s.staged, s.compared, s.imported_count, b.iban, b.currency_code,
+          s.create_time < now() - interval '1 day' as is_old
         from statements s join bank_accounts b using (organization_id, bank_account_id)
         where statement_id = $1 and state = $2 for update of s
         """,
@@ -98,28 +102,33 @@ async def lock_importing(tx: Tx, statement_id: str) -> Record | None:
     )  # fmt: skip
 
 
-async def lock_moving(tx: Tx, statement_id: str) -> bool:
-    """Lock a statement that is being imported, and its account, so that no other one's lines come.
+async def take_account(tx: Tx, statement_id: str) -> bool:
+    """Let no other statement's lines come to the account until this one's import has ended.
 
-    False if it is not being imported.
+    False while another one has the account. The statement is locked.
     """
     return bool(
         await tx.fetchval(
             """
-            select true from statements s
-            join bank_accounts b using (organization_id, bank_account_id)
-            where statement_id = $1 and state = $2 for no key update of s, b
+            update bank_accounts b set importing_statement_id = $1 from statements s
+            where s.statement_id = $1 and b.bank_account_id = s.bank_account_id
+              and coalesce(b.importing_statement_id, $1) = $1
+            returning true
             """,
             statement_id,
-            IMPORTING,
         )
     )
 
 
-async def insert_import(tx: Tx, organization_id: str, statement_id: str, actor: str) -> None:
-    """Have a statement imported: the task."""
+async def insert_import(
+    tx: Tx, organization_id: str, statement_id: str, actor: str, pause: timedelta | None = None
+) -> None:
+    """Have a statement imported, at once or after a pause: the task."""
     payload = recon_pb2.GetStatementRequest(statement_id=statement_id)
-    await enqueue(tx, IMPORT, payload, organization_id=organization_id, actor=actor)
+    run_time = datetime.now(UTC) + pause if pause else None
+    await enqueue(
+        tx, IMPORT, payload, organization_id=organization_id, run_time=run_time, actor=actor
+    )
 
 
 async def insert_lines(
@@ -175,7 +184,7 @@ async def has_other_layouts(tx: Tx, statement_id: str) -> bool:
 
 
 async def mark_seen(tx: Tx, statement_id: str, after: int, limit: int) -> int | None:
-    """Note of the next lines which stand, word for word, in files of another layout.
+    """Take the next lines out that the account has word for word.
 
     Returns the last line's number, None if there was none.
     """
@@ -184,14 +193,18 @@ async def mark_seen(tx: Tx, statement_id: str, after: int, limit: int) -> int | 
         with lines as (
           select number, fingerprint from statement_lines
           where statement_id = $1 and number > $2 order by number limit $3
-        ), marked as (
-          insert into sightings (organization_id, statement_id, transaction_id)
-          select t.organization_id, $1, t.transaction_id
+        ), known as (
+          select t.organization_id, t.transaction_id, l.number
           from lines l
           join statements s on s.statement_id = $1
           join transactions t on t.bank_account_id = s.bank_account_id
-            and t.fingerprint = l.fingerprint and t.statement_id <> $1
-          on conflict do nothing
+            and t.fingerprint = l.fingerprint
+        ), marked as (
+          insert into sightings (organization_id, statement_id, transaction_id)
+          select organization_id, $1, transaction_id from known on conflict do nothing
+        ), gone as (
+          delete from statement_lines
+          where statement_id = $1 and number in (select number from known)
         )
         select max(number) from lines
         """,
@@ -200,65 +213,92 @@ async def mark_seen(tx: Tx, statement_id: str, after: int, limit: int) -> int | 
     return last
 
 
-async def list_lines(tx: Tx, statement_id: str, limit: int) -> list[Record]:
-    """The next lines that are to become transactions."""
+async def list_lines(tx: Tx, statement_id: str, after: int, limit: int) -> list[Record]:
+    """The next lines that are to be compared, by number."""
     return await tx.fetch(
         f"""
-        select number, {LINE} from statement_lines
-        where statement_id = $1 order by number limit $2
+        select number, {COMPARED} from statement_lines
+        where statement_id = $1 and number > $2 order by number limit $3
         """,
-        statement_id, limit,
+        statement_id, after, limit,
     )  # fmt: skip
 
 
-async def list_others(tx: Tx, statement_id: str, last: int) -> list[Record]:
-    """Transactions by files of another layout that may be one of the lines up to `last`.
+async def list_others(tx: Tx, statement_id: str, first: int, last: int, limit: int) -> list[Record]:
+    """Transactions by files of another layout that may be one of these lines.
 
     They have its day, amount and currency, and no other line of the statement is known to be them.
     """
     return await tx.fetch(
         f"""
-        select distinct t.transaction_id, {LINES_OF_T}
-        from statement_lines l
-        join statements s on s.statement_id = l.statement_id
-        join transactions t on t.bank_account_id = s.bank_account_id
-          and t.sum_key = sum_key(l.booking_date, l.amount, l.currency_code)
-        join statements o on o.statement_id = t.statement_id
-        where l.statement_id = $1 and l.number <= $2 and o.layout <> s.layout
-          and not exists (
-            select from sightings g where g.statement_id = $1
-              and g.transaction_id = t.transaction_id)
-        """,
-        statement_id, last,
-    )  # fmt: skip
-
-
-async def take_lines(tx: Tx, statement_id: str, last: int, repeated: Mapping[int, str]) -> None:
-    """Make the lines up to `last` transactions, except those that are there.
-
-    `repeated` says which lines are known as which transactions.
-    """
-    await tx.execute(
-        f"""
-        with seen as (
-          insert into sightings (organization_id, statement_id, transaction_id)
-          select organization_id, $1, unnest($4::uuid[]) from statements where statement_id = $1
-        ), taken as (
-          delete from statement_lines where statement_id = $1 and number <= $2 returning *
-        ), made as (
-          insert into transactions
-            (organization_id, transaction_id, bank_account_id, statement_id, {LINE})
-          select organization_id, transaction_id, s.bank_account_id, $1, {LINES_OF_L}
-          from taken l join statements s using (organization_id, statement_id)
-          where number <> all($3) order by number
-          on conflict (organization_id, bank_account_id, fingerprint) do nothing
-          returning true
+        with sums as materialized (
+          select distinct sum_key(booking_date, amount, currency_code) as sum_key
+          from statement_lines where statement_id = $1 and number between $2 and $3
         )
-        update statements set imported_count = imported_count + (select count(*) from made)
-        where statement_id = $1
+        select t.transaction_id, {COMPARED_OF_T}
+        from sums
+        join statements s on s.statement_id = $1
+        join transactions t on t.bank_account_id = s.bank_account_id and t.sum_key = sums.sum_key
+        join statements o on o.statement_id = t.statement_id and o.layout <> s.layout
+        where not exists (
+          select from sightings g where g.statement_id = $1 and g.transaction_id = t.transaction_id)
+        limit $4
         """,
-        statement_id, last, list(repeated), list(repeated.values()),
+        statement_id, first, last, limit,
     )  # fmt: skip
+
+
+async def mark_repeated(tx: Tx, statement_id: str, repeated: Mapping[int, str]) -> None:
+    """Take lines out that are known as transactions, each as one that no other line is."""
+    await tx.execute(
+        """
+        with gone as (
+          delete from statement_lines l
+          using unnest($2::int[], $3::uuid[]) as known (number, transaction_id)
+          where l.statement_id = $1 and l.number = known.number and not exists (
+            select from sightings g
+            where g.statement_id = $1 and g.transaction_id = known.transaction_id)
+          returning l.organization_id, known.transaction_id
+        )
+        insert into sightings (organization_id, statement_id, transaction_id)
+        select organization_id, $1, transaction_id from gone
+        """,
+        statement_id, list(repeated), list(repeated.values()),
+    )  # fmt: skip
+
+
+async def update_compared(tx: Tx, statement_id: str) -> None:
+    """Note that what is left of the lines is new."""
+    await tx.execute("update statements set compared = true where statement_id = $1", statement_id)
+
+
+async def take_lines(tx: Tx, statement_id: str, limit: int) -> bool:
+    """Make the next lines transactions, those that are none yet; False if no line was left."""
+    return bool(
+        await tx.fetchval(
+            f"""
+            with taken as (
+              delete from statement_lines where statement_id = $1 and number < $2 + (
+                select min(number) from statement_lines where statement_id = $1)
+              returning *
+            ), made as (
+              insert into transactions
+                (organization_id, transaction_id, bank_account_id, statement_id, {LINE})
+              select organization_id, transaction_id, s.bank_account_id, $1, {LINES_OF_L}
+              from taken l join statements s using (organization_id, statement_id)
+              order by number
+              on conflict (organization_id, bank_account_id, fingerprint) do nothing
+              returning true
+            ), counted as (
+              update statements set imported_count = imported_count + (select count(*) from made)
+              where statement_id = $1
+            )
+            select exists (select from taken)
+            """,
+            statement_id,
+            limit,
+        )
+    )
 
 
 async def delete_lines(tx: Tx, statement_id: str, limit: int) -> bool:
@@ -312,7 +352,13 @@ async def get_neighbours(tx: Tx, statement_id: str) -> list[Record]:
 async def finish_statement(
     tx: Tx, statement_id: str, state: int, *, warnings: Sequence[str] = (), failure: str = ""
 ) -> tuple[Statement, int]:
-    """End an import; the statement and its version."""
+    """End an import, and leave the account to others; the statement and its version."""
+    await tx.execute(
+        """
+        update bank_accounts set importing_statement_id = null where importing_statement_id = $1
+        """,
+        statement_id,
+    )
     row = await tx.fetchrow(
         f"""
         update statements set state = $2, failure = $3, warnings = warnings || $4::text[],

@@ -212,7 +212,7 @@ class Books:
         return Task(
             task_id=uuid7(), kind=kind, organization_id=self.organization_id,
             payload=payload.SerializeToString(), attempt=attempt, max_attempts=6, error="",
-            actor="user:test", traceparent="", request_id="", waited_s=0, age_s=0,
+            owner="", actor="user:test", traceparent="", request_id="", waited_s=0, age_s=0,
         )  # fmt: skip
 
     async def matched(

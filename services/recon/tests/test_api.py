@@ -1,6 +1,8 @@
 """Every RPC of ReconService, over real gRPC."""
 
 import asyncio
+import importlib.resources
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -31,7 +33,7 @@ from auditron.recon.v1.recon_pb2 import (
 
 from libs.pg import uuid7
 from libs.testkit import eventually
-from services.recon import booking, rules
+from services.recon import booking, errors, rules
 from services.recon.api import statements
 from services.recon.tests.conftest import DAY, IBAN, Books, Stub, csv, eur, refusal
 
@@ -98,7 +100,16 @@ async def test_a_bank_account_is_made_got_and_listed(books):
     assert await books.client.GetBankAccount(request) == made
     other = await books.account(display_name="Second", currency_code="USD", account_code="")
     listed = await books.client.ListBankAccounts(ListBankAccountsRequest())
-    assert list(listed.bank_accounts) == [made, other]
+    assert (list(listed.bank_accounts), listed.next_page_token) == ([made, other], "")
+    third = await books.account()
+    request = ListBankAccountsRequest(page_size=2)
+    page = await books.client.ListBankAccounts(request)
+    assert list(page.bank_accounts) == [made, other]
+    request.page_token = page.next_page_token
+    page = await books.client.ListBankAccounts(request)
+    assert (list(page.bank_accounts), page.next_page_token) == ([third], "")
+    request.page_token = "x"
+    assert await refusal(books.client.ListBankAccounts(request)) == "PAGE_TOKEN_INVALID"
 
 
 async def test_an_iban_has_one_account_in_an_organization(books, others):
@@ -272,6 +283,9 @@ async def test_what_remains_of_a_payment_is_the_difference(books):
     assert (match.bank_amount, match.difference) == (eur("98.00"), eur("-2.00"))
     assert match.difference_kind == CHARGE
     due = await books.bill("B-1", "50.00", "Y", direction=PAYABLE)
+    for wrong in (CHARGE, recon_pb2.DIFFERENCE_KIND_OVERPAYMENT, 77):
+        call = create(books, allocation(second, due, "50"), difference_kind=wrong)
+        assert await refusal(call) == "INVALID_ARGUMENT"
     assert (await create(books, allocation(second, due, "50"))).difference == eur("1.00")
     more = await books.bill("A-2", "100.00", "X")
     assert (await create(books, allocation(third, more, "100"))).difference == eur("20.00")
@@ -370,6 +384,41 @@ async def test_a_proposal_is_confirmed_once(books):
     assert await refusal(confirm(books, match)) == "MATCH_NOT_PROPOSED"
     assert await refusal(reject(books, match)) == "MATCH_NOT_PROPOSED"
     assert await books.open_amount(invoice_id) == 0
+
+
+async def test_a_proposal_that_two_others_replace_is_withdrawn_once(books):
+    one, other = await paid(books, "100,00", "200,00")
+    first, second = await books.bill("A-1", "500.00", "X"), await books.bill("A-2", "500.00", "X")
+    await books.settled()
+    organization_id = books.organization_id
+
+    def draft(held: booking.Held, *allocations: Allocation) -> Match:
+        return rules.draft(held.transactions, allocations, confidence=0.5, reasons=["Because."])
+
+    ids = [one.transaction_id, other.transaction_id]
+    async with books.recon.runtime.db.tenant(organization_id) as tx:
+        held = await booking.hold(tx, ids, [first, second])
+        both = draft(held, allocation(one, first, "100"), allocation(other, first, "200"))
+        both = await booking.make(tx, organization_id, both, PROPOSED, booking.ACTOR, held)
+    async with books.recon.runtime.db.tenant(organization_id) as tx:
+        held = await booking.hold(tx, ids, [first, second])
+        parts = [
+            await booking.make(tx, organization_id, draft(held, each), PROPOSED, "x", held)
+            for each in (allocation(one, first, "100"), allocation(other, second, "200"))
+        ]
+        # What is made counts at once for what comes behind it.
+        await booking.confirm(tx, organization_id, parts[0], "x", held)
+        again = draft(held, allocation(one, second, "100"))
+        with pytest.raises(errors.TransactionMatched):
+            await booking.make(tx, organization_id, again, PROPOSED, "x", held)
+    told = [
+        (name, version)
+        for name, version, fact in await books.told("Match", 5)
+        if fact.match.match_id == both.match_id
+    ]
+    assert told == [("MatchProposed", 1), ("MatchRejected", 2)]
+    states = [each.state for each in await books.matches()]
+    assert sorted(states) == [PROPOSED, CONFIRMED, recon_pb2.MATCH_STATE_REJECTED]
 
 
 async def test_a_rejected_proposal_frees_its_transaction(books):
@@ -543,3 +592,16 @@ async def test_runs_asked_for_at_once_are_one(books):
     first = await books.client.CreateReconciliation(asked)
     await books.settled()
     assert await books.client.CreateReconciliation(asked) == first
+
+
+def test_every_reason_stands_in_the_contract():
+    comments = json.loads(
+        importlib.resources.files("auditron").joinpath("comments.json").read_text()
+    )
+    said = " ".join(
+        text
+        for name, text in comments.items()
+        if name.startswith("auditron.recon.v1.ReconService.")
+    )
+    reasons = {each.reason for each in vars(errors).values() if hasattr(each, "reason")}
+    assert [reason for reason in sorted(reasons - {"INTERNAL"}) if reason not in said] == []

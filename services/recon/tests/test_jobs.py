@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import resource
-import time
+import threading
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -54,6 +54,13 @@ def camt(*lines: tuple[Any, ...], opening: str = "", closing: str = "") -> bytes
         f"<Id>1</Id><Acct><Id><IBAN>{IBAN}</IBAN></Id><Ccy>EUR</Ccy></Acct>{balances}{entries}"
         "</Stmt></BkToCstmrStmt></Document>"
     ).encode()
+
+
+def other_layout(*lines: tuple[Any, ...]) -> bytes:
+    """A statement as of another bank program: (day, amount, name, text) a line."""
+    rows = ["Datum;Name;Verwendungszweck;Betrag;Waehrung"]
+    rows += [f"{day:%d.%m.%Y};{name};{text};{amount};EUR" for day, amount, name, text in lines]
+    return "\n".join(rows).encode()
 
 
 # Imports.
@@ -222,18 +229,33 @@ async def test_an_import_that_is_stopped_anywhere_goes_on_where_it_was(books, mo
     before = await (await Uploaded(books, camt_of_some).put(account)).run()
     assert before.imported_count == 300
     upload = await Uploaded(books, csv(*lines)).put(account)
-    chance, stops = random.Random(5), 0
-    while True:
+    chance, left = random.Random(5), 0
+
+    def stoppable(name: str, real: Any) -> None:
+        async def step(*arguments: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                attempt.cancel()
+            return await real(*arguments, **more)
+
+        monkeypatch.setattr(store, name, step)
+
+    for name in (
+        "lock_importing", "insert_lines", "update_staged", "take_account", "mark_seen",
+        "list_lines", "list_others", "mark_repeated", "update_compared", "take_lines",
+        "finish_statement",
+    ):  # fmt: skip
+        stoppable(name, getattr(store, name))
+    for stops in itertools.count():
+        left = chance.randint(1, 15 * (stops + 1))
         attempt = asyncio.create_task(upload.importing.run(upload.task))
-        done, _ = await asyncio.wait([attempt], timeout=chance.uniform(0.05, 0.4) * (1 + stops / 8))
-        if done:
+        await asyncio.gather(attempt, return_exceptions=True)
+        if not attempt.cancelled():
             attempt.result()
             break
-        attempt.cancel()
-        await asyncio.gather(attempt, return_exceptions=True)
-        stops += 1
     statement = await books.statement(upload.statement_id)
-    assert stops > 1
+    assert stops > 5
     assert (statement.state, statement.transaction_count) == (IMPORTED, 4000)
     assert statement.imported_count == 3700
     rows = await books.recon.runtime.db.read(
@@ -246,6 +268,8 @@ async def test_an_import_that_is_stopped_anywhere_goes_on_where_it_was(books, mo
 async def test_two_workers_on_one_import_make_every_line_once(books, monkeypatch):
     monkeypatch.setattr(importing, "MOVED", 100)
     account = await books.account()
+    known = [(DAY, f"{n},00", "A", f"line-{n}") for n in range(1, 1001)]
+    await (await Uploaded(books, other_layout(*known)).put(account)).run()
     data = csv(*[(DAY, f"{n},00", "A", f"line {n}") for n in range(1, 2001)])
     upload = await Uploaded(books, data).put(account)
     runtime = books.recon.runtime
@@ -257,7 +281,25 @@ async def test_two_workers_on_one_import_make_every_line_once(books, monkeypatch
     finally:
         await second.close()
     statement = await books.statement(upload.statement_id)
-    assert (statement.state, statement.imported_count) == (IMPORTED, 2000)
+    assert (statement.state, statement.imported_count) == (IMPORTED, 1000)
+
+
+async def broken_off(upload: Uploaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run an import that fails as soon as one line has gone over."""
+    real = store.take_lines
+
+    async def once(*arguments: Any) -> bool:
+        patch.setattr(store, "take_lines", broken)
+        return await real(*arguments)
+
+    async def broken(*_: Any) -> bool:
+        raise RuntimeError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "MOVED", 1)
+        patch.setattr(store, "take_lines", once)
+        with pytest.raises(RuntimeError):
+            await upload.run()
 
 
 async def test_what_was_tried_often_enough_fails_unless_lines_have_gone_over(books, monkeypatch):
@@ -270,26 +312,102 @@ async def test_what_was_tried_often_enough_fails_unless_lines_have_gone_over(boo
         FAILED, "Something went wrong; import it again.",
     )  # fmt: skip
     begun = await Uploaded(books, data).put(account)
-    monkeypatch.setattr(importing, "MOVED", 1)
-    real = store.take_lines
-
-    async def once(*arguments: Any) -> None:
-        await real(*arguments)
-        monkeypatch.setattr(store, "take_lines", broken)
-
-    async def broken(*_: Any) -> None:
-        raise RuntimeError("no more")
-
-    monkeypatch.setattr(store, "take_lines", once)
-    with pytest.raises(RuntimeError):
-        await begun.run()
+    await broken_off(begun, monkeypatch)
     assert len(await books.transactions()) == 1
-    monkeypatch.setattr(store, "take_lines", real)
     await begun.importing.failed(begun.task, RuntimeError("no more"))
     done = await eventually(
         lambda: books.statement(begun.statement_id), lambda s: s.state == IMPORTED
     )
-    assert done.imported_count == 2
+    assert (done.imported_count, list(done.warnings)) == (2, [])
+
+
+async def test_what_goes_over_for_a_day_without_an_end_ends_and_says_so(books, monkeypatch):
+    account, db = await books.account(), books.recon.runtime.db
+    data = csv((DAY, "1,00", "A", "b"), (DAY, "2,00", "A", "c"))
+    upload = await Uploaded(books, data).put(account)
+    await broken_off(upload, monkeypatch)
+    async with db.tenant(books.organization_id) as tx:
+        await tx.execute("update statements set create_time = now() - interval '25 hours'")
+    await upload.importing.failed(upload.task, RuntimeError("no end"))
+    statement = await books.statement(upload.statement_id)
+    assert (statement.state, statement.imported_count) == (IMPORTED, 1)
+    assert list(statement.warnings) == ["Not every line could be imported; import the file again."]
+    again = await books.imported(account, data)
+    assert (again.state, again.imported_count) == (IMPORTED, 1)
+
+
+async def test_thousands_of_lines_of_one_day_and_amount_are_told_apart(books):
+    account = await books.account()
+    first = [(DAY, "9,99", f"Kunde {n}", f"Abo {n}") for n in range(2_000)]
+    await (await Uploaded(books, csv(*first)).put(account)).run()
+    more = [(DAY, "9,99", f"Kunde {n}", f"Abo-{n}") for n in range(1_000, 3_000)]
+    done = await (await Uploaded(books, other_layout(*more)).put(account)).run()
+    assert (done.state, done.imported_count) == (IMPORTED, 1_000)
+
+
+async def test_what_cannot_be_told_apart_imports_nothing_and_says_why(books, monkeypatch):
+    monkeypatch.setattr(importing, "MOVED", 2)
+    monkeypatch.setattr(importing, "OTHERS_MAX", 3)
+    account = await books.account()
+    await books.imported(account, csv(*[(DAY, "9,99", f"A {n}", f"b {n}") for n in range(4)]))
+    lines = [(DAY, f"{n},00", "A", "new") for n in range(1, 5)] + [(DAY, "9,99", "Z", "z")]
+    statement = await books.imported(account, other_layout(*lines))
+    assert statement.state == FAILED
+    assert "cannot be told" in statement.failure
+    assert len(await books.transactions()) == 4
+    async with books.recon.runtime.db.tenant(books.organization_id) as tx:
+        assert await tx.fetchval("select count(*) from statement_lines") == 0
+    free = await books.imported(account, other_layout(*lines[:2]))
+    assert (free.state, free.imported_count) == (IMPORTED, 2)
+
+
+async def test_lines_are_compared_beside_the_loop_and_outside_any_transaction(books, monkeypatch):
+    account, db = await books.account(), books.recon.runtime.db
+    await books.imported(account, csv((DAY, "9,99", "A", "Abo eins")))
+    upload = await Uploaded(books, other_layout((DAY, "9,99", "A", "Abo-eins"))).put(account)
+    real, begun, looked = importing.repeated_lines, threading.Event(), threading.Event()
+    on_time = []
+
+    def compare(*arguments: Any) -> Any:
+        begun.set()
+        on_time.append(looked.wait(10))
+        return real(*arguments)
+
+    monkeypatch.setattr(importing, "repeated_lines", compare)
+    run = asyncio.create_task(upload.run())
+    await eventually(lambda: asyncio.to_thread(begun.is_set))
+    async with db.tenant(books.organization_id) as tx:
+        await tx.fetch("select from bank_accounts, statements for update nowait")
+    looked.set()
+    assert (await run).imported_count == 0
+    assert on_time == [True]
+
+
+async def test_of_an_account_one_statement_at_a_time_goes_over(books):
+    account, db = await books.account(), books.recon.runtime.db
+    first, second = [
+        await Uploaded(books, csv((DAY, "1,00", "A", text))).put(account) for text in "ab"
+    ]
+    async with db.tenant(books.organization_id) as tx:
+        assert await store.lock_importing(tx, first.statement_id)
+        assert await store.take_account(tx, first.statement_id)
+        assert await store.take_account(tx, first.statement_id)
+        assert not await store.take_account(tx, second.statement_id)
+    waits = await second.run()
+    assert (waits.state, waits.imported_count) == (recon_pb2.STATEMENT_STATE_IMPORTING, 0)
+    assert (await first.run()).state == IMPORTED
+    await eventually(
+        lambda: books.statement(second.statement_id), lambda each: each.state == IMPORTED
+    )
+
+
+async def test_a_line_that_is_there_word_for_word_takes_no_others_place(books):
+    account = await books.account(iban=IBAN)
+    line = (DAY, "-5.00", "Shop", "parking", "", "")
+    first = await books.imported(account, camt(line))
+    second = await books.imported(account, csv(*[(DAY, "-5,00", "Shop", "parking.")] * 2))
+    third = await books.imported(account, camt(line, line))
+    assert [each.imported_count for each in (first, second, third)] == [1, 1, 0]
 
 
 async def test_a_statement_of_twenty_megabytes_takes_bounded_memory_and_time(books):
@@ -305,12 +423,14 @@ async def test_a_statement_of_twenty_megabytes_takes_bounded_memory_and_time(boo
     )
     data = csv(*lines)
     assert len(data) > 18_000_000
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    statement = await books.imported(account, data, within_s=120)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    statement = await books.imported(account, data, within_s=600)
     assert (statement.state, statement.imported_count) == (IMPORTED, 45_000)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 120_000  # KiB; the test holds the file itself
-    assert time.perf_counter() - begun < 100
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_maxrss - before.ru_maxrss < 120_000  # KiB; the test holds the file itself
+    assert (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 60
+    )  # s; it is about a tenth
 
 
 async def test_a_file_that_takes_too_much_to_read_fails_for_that(books):
@@ -573,14 +693,23 @@ async def test_a_run_that_is_stopped_anywhere_ends_the_same(books, monkeypatch):
     assert sum(row["open_amount"] for row in (await books.open_invoices()).values()) == 0
 
 
-async def test_an_organization_has_one_run_at_a_time(books):
-    db, organization_id = books.recon.runtime.db, books.organization_id
+async def test_an_organization_has_one_run_at_a_time(books, monkeypatch):
+    monkeypatch.setattr(reconciling, "BUSY_PAUSE", timedelta(seconds=0.05))
+    db, organization_id, other = books.recon.runtime.db, books.organization_id, uuid7()
     async with db.tenant(organization_id) as tx:
-        assert await store.take_turn(tx, organization_id, uuid7(), timedelta(seconds=2))
+        assert await store.take_turn(tx, organization_id, other, timedelta(hours=1))
     run = await books.client.CreateReconciliation(recon_pb2.CreateReconciliationRequest())
     named = recon_pb2.GetReconciliationRequest(reconciliation_id=run.reconciliation_id)
-    await asyncio.sleep(1.2)
+
+    async def attempts() -> int:
+        async with db.tenant(organization_id) as tx:
+            sql = "select count(*) from tasks where kind = $1 and state = 'SUCCEEDED'"
+            return int(await tx.fetchval(sql, booking.RECONCILE))
+
+    await eventually(attempts, lambda count: count >= 2)
     assert (await books.client.GetReconciliation(named)).state == run.state
+    async with db.tenant(organization_id) as tx:
+        await store.delete_turn(tx, other)
     done = await eventually(
         lambda: books.client.GetReconciliation(named), lambda r: r.state != run.state
     )

@@ -148,6 +148,36 @@ def test_a_difference_is_what_it_looks_like_unless_somebody_says(amount, settled
     assert said.difference_kind == (CHARGE if looks else 0)
 
 
+@pytest.mark.parametrize(
+    ("amount", "settled", "possible"),
+    [
+        ("98.00", "100", {DISCOUNT, CHARGE}),  # a customer pays less
+        ("99.00", "100", {DISCOUNT, CHARGE, ROUNDING}),
+        ("101.00", "100", {OVERPAID, ROUNDING}),  # and more
+        ("101.01", "100", {OVERPAID}),
+        ("-98.00", "100", {DISCOUNT}),  # we pay a supplier less
+        ("-99.00", "100", {DISCOUNT, ROUNDING}),
+        ("-101.01", "100", {OVERPAID, CHARGE}),  # and more
+        ("100", "100", set()),
+    ],
+)
+def test_what_a_person_says_of_a_difference_must_be_possible(amount, settled, possible):
+    match = drafted([transaction(ONE, amount)], pay(ONE, BILL, settled))
+    rules.check_kind(match, 0)
+    for kind in possible:
+        rules.check_kind(match, kind)
+    for kind in {ROUNDING, DISCOUNT, CHARGE, OVERPAID} - possible:
+        with pytest.raises(InvalidArgument) as caught:
+            rules.check_kind(match, kind)
+        assert [field for field, _ in caught.value.violations] == ["difference_kind"]
+
+
+@given(st.integers(1, 3_000), st.integers(1, 3_000), st.sampled_from([1, -1]))
+def test_what_a_difference_looks_like_is_always_possible(paid, settled, direction):
+    match = drafted([transaction(ONE, str(paid * direction))], pay(ONE, BILL, str(settled)))
+    rules.check_kind(match, match.difference_kind)
+
+
 def test_a_difference_is_measured_in_the_currencys_own_units():
     for amount, kind in (("10005", ROUNDING), ("-12500", CHARGE)):
         one = transaction(ONE, amount, currency_code="JPY")

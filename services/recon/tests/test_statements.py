@@ -1,16 +1,24 @@
 import gzip
 import os
 import pickle
+from collections import Counter
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.recon.statements import Malformed, read_lines, read_statement, repeated_lines
+from services.recon.statements import (
+    Malformed,
+    read_lines,
+    read_statement,
+    repeated_lines,
+    repeats,
+)
 from services.recon.statements.encodings import find_encoding
 from services.recon.statements.lines import COLUMNS
 from services.recon.statements.values import date_style, decimal_mark, read_amount, read_date
@@ -545,6 +553,31 @@ def test_each_line_is_the_same_as_one_other_at_most_and_the_surest_comes_first()
     lines = [line(1, "Re 1"), line(2, "Re 1"), line(3, "Re 1", end_to_end_id="E3")]
     others = [line(7, "Re 1", end_to_end_id="E3"), line(8, "Re 1")]
     assert repeated_lines(lines, others) == {3: "T7", 1: "T8"}
-    many = [line(n, f"Re {n % 9}") for n in range(300)]
-    found = repeated_lines(many, [line(n, f"Re {n % 9}") for n in range(1000, 1200)])
-    assert len(found) == len(set(found.values())) == 200
+    many = [line(n, f"Re {n % 9}") for n in range(500)]
+    found = repeated_lines(many, [line(n, f"Re {n % 9}") for n in range(1000, 1450)])
+    assert len(found) == len(set(found.values())) == 450
+
+
+def test_texts_are_read_once_and_compared_so_often_in_all(monkeypatch):
+    monkeypatch.setattr(repeats, "COMPARISONS_MAX", 50)
+    calls = Counter[str]()
+
+    def counted(name: str, real: Any) -> None:
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(repeats, name, call)
+
+    counted("folded", repeats.folded)
+    counted("likeness", repeats.likeness)
+    days = {20: "2026-03-10", 5: "2026-03-11", 4: "2026-03-12"}
+    lines = [
+        line(number, f"Rechnung Nummer {number}", booking_date=day)
+        for size, day in days.items()
+        for number in range(size * 100, size * 100 + size)
+    ]
+    cut = [each | {"remittance_text": each["remittance_text"] + " Danke"} for each in lines]
+    found = repeated_lines(lines, cut)
+    assert sorted(found) == [*range(400, 404), *range(500, 505)]
+    assert calls == {"likeness": 25 + 16, "folded": 3 * 2 * len(lines)}

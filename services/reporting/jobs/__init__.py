@@ -13,6 +13,7 @@ from libs.run.loops import every
 from libs.run.runtime import Loop, Runtime
 
 from ..settings import Settings
+from ..store.rejections import POST_WAITING
 from .ledger import (
     Waiting,
     invoice_approved,
@@ -43,7 +44,7 @@ def handlers() -> Mapping[str, Mapping[type[Message], EventHandler]]:
 
 def tasks(runtime: Runtime, writer: Writer) -> Mapping[str, Callable[[Task], Awaitable[None]]]:
     """Kind → handler."""
-    return {WRITE_REPORT: writer.write, "post_waiting": Waiting(runtime.db).post}
+    return {WRITE_REPORT: writer.write, POST_WAITING: Waiting(runtime.db).post}
 
 
 def loops(runtime: Runtime, settings: Settings) -> list[Loop]:

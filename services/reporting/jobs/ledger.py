@@ -1,7 +1,8 @@
 """Posts the facts of others, each once, in whatever order their logs bring them.
 
 Every handler locks the ledger first. A fact that lacks something waits as a posting rejection, with
-its event; whoever brings what it lacks posts it in the same transaction.
+its event; whoever brings what it lacks posts it in the same transaction. What many facts may wait
+for, the ledger and exchange rates, has them posted by a task.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from auditron.invoice.v1.invoice_pb2 import Invoice
 from auditron.recon.v1.recon_events_pb2 import MatchConfirmed, MatchUndone
 from auditron.recon.v1.recon_pb2 import Match
 from auditron.reporting.v1.reporting_events_pb2 import JournalEntryPosted, PostingRejected
-from auditron.reporting.v1.reporting_pb2 import ExchangeRate, JournalEntry, PostingRejection
+from auditron.reporting.v1.reporting_pb2 import JournalEntry, PostingRejection
+from google.protobuf.wrappers_pb2 import StringValue
 
 from libs.events import append
 from libs.jobs import Task
@@ -53,7 +55,8 @@ async def organization_created(tx: Tx, event: Event, fact: OrganizationCreated) 
         event.aggregate_version,
     )
     await organizations.insert_accounts(tx, organization_id, chart.chart())
-    await post_awaiting(tx, ["ledger"])
+    if await rejections.list_waiting(tx, "ledger", limit=1):
+        await rejections.insert_posting(tx, organization_id, "ledger", event.actor)
 
 
 async def organization_updated(tx: Tx, event: Event, fact: OrganizationUpdated) -> None:
@@ -94,14 +97,14 @@ async def match_undone(tx: Tx, event: Event, fact: MatchUndone) -> None:
 
 
 class Waiting:
-    """The task that posts what was rejected for want of an exchange rate."""
+    """The task that posts what was rejected for want of a ledger or an exchange rate."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def post(self, task: Task) -> None:
-        """Post what waits for the rate's currency, some at a time."""
-        need, after = f"rate:{ExchangeRate.FromString(task.payload).currency_code}", 0
+        """Post what waits for the task's need, some at a time."""
+        need, after = StringValue.FromString(task.payload).value, 0
         while True:
             async with self._db.tenant(task.organization_id) as tx:
                 await organizations.lock_ledger(tx, task.organization_id)

@@ -13,10 +13,11 @@ from libs.blobs import Blobs
 from libs.events import append
 from libs.jobs import Permanent, Task
 from libs.pg import Database
+from libs.rpc import is_uuid
 from libs.sandbox import Sandbox, SandboxError, SandboxKilled
 
 from ..rules.files import CONTENT_TYPES, blob_key, ids_in
-from ..rules.requests import is_uuid, to_date
+from ..rules.requests import to_date
 from ..rules.tables import control_account, table
 from ..store import figures, reports
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 WRITE_REPORT = "write_report"
 NAMED_PAGE = 500
+# What befalls a sandbox from outside, another attempt may be spared.
+_PASSING = frozenset({"crash", "time"})
 
 
 class Writer:
@@ -37,7 +40,7 @@ class Writer:
     async def write(self, task: Task) -> None:
         """Write a report's file and say that it can be fetched; done again, it writes it anew.
 
-        Raises Permanent for a report that cannot be written.
+        Raises Permanent for a report that cannot be written; other errors another attempt may mend.
         """
         organization_id = task.organization_id
         report_id = Report.FromString(task.payload).report_id
@@ -57,7 +60,8 @@ class Writer:
         if isinstance(error, Permanent):
             status = Status(code=code_pb2.RESOURCE_EXHAUSTED, message=str(error))
         else:
-            status = Status(code=code_pb2.UNAVAILABLE, message="A store was not reachable.")
+            message = "The report could not be written; ask for it again."
+            status = Status(code=code_pb2.UNAVAILABLE, message=message)
         await self._end(task, reporting_pb2.REPORT_STATE_FAILED, 0, status)
 
     async def _render(self, organization_id: str, report: Report) -> bytes:
@@ -74,8 +78,12 @@ class Writer:
                 made.SerializeToString(),
             )
         except SandboxKilled as killed:
+            if killed.reason in _PASSING:
+                raise
             raise Permanent(f"The report is too large to be written: {killed.reason}.") from None
         except SandboxError as error:
+            if error.kind == "StartFailed":
+                raise
             log.exception("rendering failed", extra={"kind": error.kind})
             raise Permanent("The report could not be written.") from None
         data: bytes = answer["file"]

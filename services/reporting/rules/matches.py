@@ -13,6 +13,7 @@ from auditron.recon.v1.recon_pb2 import Match
 from auditron.reporting.v1.reporting_pb2 import JournalEntry, Posting
 
 from libs import money
+from libs.rpc import is_uuid
 
 from . import chart
 from .invoices import (
@@ -24,7 +25,7 @@ from .invoices import (
     control_account,
     to_money,
 )
-from .requests import is_uuid, to_date
+from .requests import to_date
 
 # Where a difference goes: of money in for invoices, and of money out.
 _ACCOUNTS = {
@@ -81,7 +82,7 @@ def settled_of(match: Match) -> dict[str, tuple[Decimal, str]]:
     """Return how much of each invoice is settled (never negative), with its currency; Unpostable.
 
     Which way the money goes is said by the invoice; in a match the sign says only that a document
-    is set off against the others.
+    is set off against the others of a transaction, which it need not be in the next one.
     """
     if to_date(match.posting_date) is None:
         raise Unpostable("MATCH_INCOMPLETE", "The match has no posting date.")
@@ -96,13 +97,13 @@ def settled_of(match: Match) -> dict[str, tuple[Decimal, str]]:
             before, currency = found.get(key, (Decimal(0), each.amount.currency_code))
             if currency != each.amount.currency_code:
                 raise Unpostable("MATCH_INCONSISTENT", "An invoice is settled in two currencies.")
-            found[key] = (before + money.to_decimal(each.amount), currency)
+            found[key] = (before + abs(money.to_decimal(each.amount)), currency)
         money.to_decimal(match.bank_amount)
         if money.to_decimal(match.difference) and match.difference_kind not in _ACCOUNTS:
             raise Unpostable("MATCH_INCOMPLETE", "The match does not say what its difference is.")
     except money.InvalidMoney as error:
         raise Unpostable("MATCH_INCOMPLETE", str(error)) from None
-    return {key: (abs(amount), currency) for key, (amount, currency) in found.items()}
+    return found
 
 
 def currencies_of(match: Match) -> set[str]:
@@ -166,14 +167,15 @@ def _difference(match: Match, flows: Sequence[Flow], rates: Rates) -> Iterator[L
     amount, currency = money.to_decimal(match.difference), match.difference.currency_code
     if not amount:
         return
-    weights = [rates.to_base(flow, item.currency_code) for item, flow in flows]
-    total, in_base = sum(weights, Decimal(0)), rates.to_base(amount, currency)
-    account = _ACCOUNTS[match.difference_kind][total < 0]
-    taxed = Decimal(0)
-    if account in (chart.DISCOUNTS_GRANTED, chart.DISCOUNTS_RECEIVED) and total:
-        # A discount lessens the VAT as much as the price.
+    moved = [rates.to_base(flow, item.currency_code) for item, flow in flows]
+    in_base = rates.to_base(amount, currency)
+    account = _ACCOUNTS[match.difference_kind][sum(moved) < 0]
+    weights, taxed = [abs(each) for each in moved], Decimal(0)
+    if account in (chart.DISCOUNTS_GRANTED, chart.DISCOUNTS_RECEIVED) and any(weights):
+        # A discount lessens the VAT as much as the price. What is set off counts by its size: the
+        # documents' shares are weighed, and none of them is left behind.
         shares = (w * i.tax / i.gross for w, (i, _) in zip(weights, flows, strict=True) if i.gross)
-        taxed = sum(shares, Decimal(0)) / total
+        taxed = sum(shares, Decimal(0)) / sum(weights)
     vat_base = money.round_to_currency(in_base * taxed, rates.base)
     vat = money.round_to_currency(amount * taxed, currency)
     if vat_base or vat:

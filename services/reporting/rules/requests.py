@@ -1,7 +1,6 @@
 """What a request must look like; each function returns what is wrong, or raises with it."""
 
 import re
-import uuid
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -10,9 +9,10 @@ from typing import Any
 from auditron.reporting.v1 import reporting_pb2
 
 from libs import money
-from libs.rpc import InvalidArgument
 
 NAME_LENGTH_MAX = 200
+# Of one chart: it is listed as a whole, and stands as a whole in reports.
+ACCOUNTS_MAX = 1_000
 # Those that need no start_date: they say how things stand on one day.
 OF_ONE_DAY = frozenset(
     {
@@ -26,20 +26,6 @@ _CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,19}", re.ASCII)
 _RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 
 Violations = Sequence[tuple[str, str]]
-
-
-def check(violations: Violations) -> None:
-    """Raise InvalidArgument if there are any."""
-    if violations:
-        raise InvalidArgument("The request is not valid.", violations=violations)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID in the form that PostgreSQL takes."""
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def to_date(value: Any) -> date | None:

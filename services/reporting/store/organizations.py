@@ -87,6 +87,11 @@ async def insert_account(tx: Tx, organization_id: str, account: Account) -> Acco
     return to_message(row, Account)
 
 
+async def count_accounts(tx: Tx) -> int:
+    """How many accounts the chart has."""
+    return int(await tx.fetchval("select count(*) from accounts"))
+
+
 async def list_accounts(db: Database, organization_id: str) -> list[Account]:
     """The chart of accounts, by code."""
     rows = await db.read(

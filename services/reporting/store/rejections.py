@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 from auditron.event.v1.event_pb2 import Event
 from auditron.reporting.v1.reporting_pb2 import PostingRejection
+from google.protobuf.wrappers_pb2 import StringValue
 
+from libs.jobs import enqueue
 from libs.pg import Database, Record, Tx
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message
 
-_REJECTION = "source_type, source_id, reason, message, create_time"
+POST_WAITING = "post_waiting"
+# What was rejected must be posted in the end; with the pauses between them these take hours.
+POST_ATTEMPTS = 100
+_REJECTION = ", ".join(columns_of(PostingRejection))
 
 
 async def upsert_rejection(
@@ -72,11 +77,28 @@ async def list_waiting(tx: Tx, need: str, after: int = 0, limit: int | None = No
     )  # fmt: skip
 
 
-async def list_rejections(db: Database, organization_id: str, limit: int) -> list[PostingRejection]:
-    """What waits, newest first."""
+async def insert_posting(tx: Tx, organization_id: str, need: str, actor: str) -> None:
+    """Have what waits for this posted, some at a time: the task."""
+    await enqueue(
+        tx,
+        POST_WAITING,
+        StringValue(value=need),
+        organization_id=organization_id,
+        max_attempts=POST_ATTEMPTS,
+        actor=actor,
+    )
+
+
+async def list_rejections(
+    db: Database, organization_id: str, before: int | None, limit: int
+) -> list[tuple[int, PostingRejection]]:
+    """What waits, with its sequence, newest first, before that of a sequence."""
     rows = await db.read(
         organization_id,
-        f"select {_REJECTION} from posting_rejections order by sequence desc limit $1",
-        limit,
-    )
-    return [to_message(row, PostingRejection) for row in rows]
+        f"""
+        select sequence, {_REJECTION} from posting_rejections
+        where $1::bigint is null or sequence < $1 order by sequence desc limit $2
+        """,
+        before, limit,
+    )  # fmt: skip
+    return [(row["sequence"], to_message(row, PostingRejection)) for row in rows]

@@ -8,12 +8,11 @@ from auditron.reporting.v1.reporting_pb2 import Report
 from google.rpc.status_pb2 import Status
 
 from libs.pg import Database, Tx
-from libs.pg.rows import to_message
+from libs.pg.rows import columns_of, to_message
 
 from .. import errors
 
-_REPORT = """report_id, state, kind, format, start_date, end_date, filename, size_bytes, failure,
-  create_time"""
+_REPORT = ", ".join(columns_of(Report))
 
 
 async def insert_report(

@@ -1,7 +1,9 @@
 """Every RPC of ReportingService, over real gRPC."""
 
 import csv
+import importlib.resources
 import io
+import json
 
 import grpc
 import openpyxl
@@ -13,6 +15,7 @@ from auditron.reporting.v1 import reporting_events_pb2, reporting_pb2, reporting
 from libs.pg import uuid7
 from libs.rpc import reason_of
 from libs.testkit import eventually
+from services.reporting import errors
 
 KINDS = reporting_pb2.ReportKind
 FORMATS = reporting_pb2.ReportFormat
@@ -67,6 +70,31 @@ async def test_an_account_is_added_once(books, made):
     bill = made.invoice(account_code="6999")
     await books.approve(bill)
     assert made.amounts(await books.entry(bill))["6999"] == 100
+
+
+async def test_a_request_id_makes_one_account(books):
+    account = reporting_pb2.Account(account_code="6997", display_name="Tea", type=5)
+    request = reporting_pb2.CreateAccountRequest(account=account, request_id=uuid7())
+    assert await books.client.CreateAccount(request) == account
+    assert await books.client.CreateAccount(request) == account
+    request.account.display_name = "Coffee"
+    assert await refused(books.client.CreateAccount(request)) == "REQUEST_ID_REUSED"
+
+
+async def test_a_chart_has_at_most_so_many_accounts(reporting, books):
+    async with reporting.runtime.db.tenant(books.organization_id) as tx:
+        await tx.execute(
+            """
+            insert into accounts select $1, 'X' || n, 'Account', 5
+            from generate_series(1, 1000 - (select count(*) from accounts)) n
+            """,
+            books.organization_id,
+        )
+    account = reporting_pb2.Account(account_code="6996", display_name="Tea", type=5)
+    request = reporting_pb2.CreateAccountRequest(account=account)
+    assert await refused(books.client.CreateAccount(request)) == "TOO_MANY_ACCOUNTS"
+    listed = await books.client.ListAccounts(reporting_pb2.ListAccountsRequest())
+    assert len(listed.accounts) == 1000
 
 
 @pytest.mark.parametrize(
@@ -143,6 +171,40 @@ async def test_before_the_ledger_is_open_it_says_so(reporting, producers, made):
     books = made.Books(reporting, producers)
     assert await refused(books.report(2)) == "LEDGER_NOT_READY"
     assert await refused(books.set_rate("USD", "2026-01-10", "1")) == "LEDGER_NOT_READY"
+    account = reporting_pb2.Account(account_code="1800", display_name="Tea", type=5)
+    request = reporting_pb2.CreateAccountRequest(account=account, request_id=uuid7())
+    assert await refused(books.client.CreateAccount(request)) == "LEDGER_NOT_READY"
+    await books.create()
+    await books.opened()
+    assert await refused(books.client.CreateAccount(request)) == "ACCOUNT_EXISTS"
+
+
+async def test_a_request_id_sets_one_rate(reporting, books, made):
+    rate = {"currency_code": "USD", "rate_date": made.day("2026-01-10"), "rate": "0.9"}
+    request = reporting_pb2.SetExchangeRateRequest(exchange_rate=rate, request_id=uuid7())
+    first = await books.client.SetExchangeRate(request)
+    assert await books.client.SetExchangeRate(request) == first
+    async with reporting.runtime.db.tenant(books.organization_id) as tx:
+        assert await tx.fetchval("select count(*) from exchange_rates") == 1
+    request.exchange_rate.rate = "0.8"
+    assert await refused(books.client.SetExchangeRate(request)) == "REQUEST_ID_REUSED"
+
+
+async def test_rejections_are_listed_by_page_newest_first(books, made):
+    bills = [made.in_currency("USD", "10.00") for _ in range(3)]
+    for number, bill in enumerate(bills):
+        await books.approve(bill)
+        await books.rejections(number + 1)
+    request = reporting_pb2.ListPostingRejectionsRequest(page_size=2)
+    page = await books.client.ListPostingRejections(request)
+    seen = [each.source_id for each in page.posting_rejections]
+    request.page_token = page.next_page_token
+    page = await books.client.ListPostingRejections(request)
+    seen += [each.source_id for each in page.posting_rejections]
+    assert seen == [bill.invoice_id for bill in reversed(bills)]
+    assert page.next_page_token == ""
+    request.page_token = "x"
+    assert await refused(books.client.ListPostingRejections(request)) == "PAGE_TOKEN_INVALID"
 
 
 async def test_every_report_is_answered_as_a_table(books, made):
@@ -320,3 +382,18 @@ async def test_every_call_needs_its_permission(reporting, method, request_type, 
     assert await refused(getattr(without, method)(request_type())) == "PERMISSION_DENIED"
     anonymous = reporting.anonymous(Stub)
     assert await refused(getattr(anonymous, method)(request_type())) == "TOKEN_MISSING"
+
+
+def test_every_reason_stands_in_the_contract():
+    comments = json.loads(
+        importlib.resources.files("auditron").joinpath("comments.json").read_text()
+    )
+    said = " ".join(
+        text
+        for name, text in comments.items()
+        if name.startswith("auditron.reporting.v1.ReportingService.")
+    )
+    reasons = {each.reason for each in vars(errors).values() if hasattr(each, "reason")}
+    assert [
+        reason for reason in sorted(reasons - {"INTERNAL", "UNAVAILABLE"}) if reason not in said
+    ] == []

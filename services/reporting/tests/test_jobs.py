@@ -2,17 +2,21 @@
 
 import asyncio
 import itertools
+import sys
 from datetime import date, timedelta
 from decimal import Decimal
 
 import asyncpg
 import pytest
+from auditron.auth.v1 import auth_pb2
+from auditron.auth.v1.auth_events_pb2 import OrganizationCreated
 from auditron.event.v1.event_pb2 import Event
 from auditron.invoice.v1.invoice_events_pb2 import InvoiceApproved, InvoiceReopened
 from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_events_pb2 import MatchConfirmed, MatchUndone
 from auditron.reporting.v1 import reporting_pb2
 from auditron.reporting.v1.reporting_pb2 import ExchangeRate, Report
+from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -21,8 +25,9 @@ from hypothesis import strategies as st
 from libs.events import set_cursor
 from libs.jobs import Permanent, Task
 from libs.pg import uuid7
-from libs.sandbox import MIB, Limits, Sandbox
+from libs.sandbox import MIB, Limits, Sandbox, SandboxError, SandboxKilled
 from libs.testkit import eventually
+from services.reporting.jobs import ledger
 from services.reporting.jobs.reports import Writer, sweep_files
 from services.reporting.rules import chart, files, tables
 from services.reporting.settings import Settings
@@ -199,6 +204,26 @@ async def test_facts_that_come_before_their_organization_wait_for_it(reporting, 
     entries = await books.entries(2)
     assert [entry.source_type for entry in entries] == ["invoice", "match"]
     await books.rejections(0)
+
+
+async def test_what_has_waited_for_a_ledger_is_posted_some_at_a_time(
+    reporting, producers, made, monkeypatch
+):
+    monkeypatch.setattr(ledger, "WAITING_PAGE", 2)
+    books, db = made.Books(reporting, producers), reporting.runtime.db
+    await books.approve(*(made.invoice() for _ in range(5)))
+    await books.rejections(5)
+    organization = auth_pb2.Organization(display_name="Acme", base_currency_code="EUR")
+    event = Event(organization_id=books.organization_id, aggregate_version=1, actor="user:u1")
+    async with db.tenant(books.organization_id) as tx:
+        fact = OrganizationCreated(organization=organization)
+        await ledger.organization_created(tx, event, fact)
+        assert await tx.fetchval("select count(*) from journal_entries") == 0
+    assert [entry.number for entry in await books.entries(5)] == [1, 2, 3, 4, 5]
+    await books.rejections(0)
+    async with db.tenant(books.organization_id) as tx:
+        await ledger.organization_created(tx, event, fact)  # as in a replay
+        assert await tx.fetchval("select count(*) from tasks where kind = 'post_waiting'") == 1
 
 
 async def test_without_a_rate_nothing_is_posted_until_it_is_set(books, made):
@@ -480,7 +505,7 @@ async def _figures_of(reporting, events: list[Event]) -> list[object]:
         account = tables.control_account(kind)
         rows = await figures.list_figures(db, organization_id, account, start, end)
         made.append(list(tables.table(kind, rows, start, end).rows))
-    assert await rejections.list_rejections(db, organization_id, 1000) == []
+    assert await rejections.list_rejections(db, organization_id, None, 1000) == []
     return made
 
 
@@ -495,8 +520,8 @@ async def _report(reporting, books) -> Report:
 def _task(books, report: Report) -> Task:
     return Task(
         task_id=report.report_id, kind="write_report", organization_id=books.organization_id,
-        payload=report.SerializeToString(), attempt=1, max_attempts=6, error="", actor="user:u1",
-        traceparent="", request_id="", waited_s=0.0, age_s=0.0,
+        payload=report.SerializeToString(), attempt=1, max_attempts=6, error="",
+        owner="", actor="user:u1", traceparent="", request_id="", waited_s=0.0, age_s=0.0,
     )  # fmt: skip
 
 
@@ -515,6 +540,35 @@ async def test_a_report_that_is_too_large_fails_visibly(reporting, books):
     assert found.state == reporting_pb2.REPORT_STATE_FAILED
     assert found.failure.message == str(caught.value)
     await writer.write(task)  # it has ended
+
+
+async def test_a_report_whose_writer_is_killed_from_outside_is_tried_again(
+    reporting, books, monkeypatch
+):
+    runtime, report = reporting.runtime, await _report(reporting, books)
+    task = _task(books, report)
+    killed, slow, unborn = Sandbox(Limits()), Sandbox(Limits(wall_s=0)), Sandbox(Limits())
+    await killed.close()
+    for sandbox, error in ((killed, SandboxKilled), (slow, SandboxKilled), (unborn, SandboxError)):
+        with monkeypatch.context() as patch:
+            if sandbox is unborn:
+                patch.setattr(sys, "executable", "/nowhere/python")
+            with pytest.raises(error) as caught:
+                await Writer(runtime.db, runtime.blobs, sandbox).write(task)
+        await sandbox.close()
+    assert getattr(caught.value, "kind", "") == "StartFailed"
+    found = await reports.get_report(runtime.db, books.organization_id, report.report_id)
+    assert found.state == reporting_pb2.REPORT_STATE_GENERATING
+    [good] = reporting.service.worker_sandboxes
+    writer = Writer(runtime.db, runtime.blobs, good)
+    await writer.write(task)
+    found = await reports.get_report(runtime.db, books.organization_id, report.report_id)
+    assert found.state == reporting_pb2.REPORT_STATE_READY
+    spent = await _report(reporting, books)
+    await writer.fail(_task(books, spent), SandboxKilled("crash"))
+    found = await reports.get_report(runtime.db, books.organization_id, spent.report_id)
+    assert found.failure.code == code_pb2.UNAVAILABLE
+    assert found.failure.message == "The report could not be written; ask for it again."
 
 
 async def test_a_report_is_written_once_however_often_its_task_runs(reporting, books):

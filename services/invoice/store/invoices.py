@@ -1,41 +1,36 @@
-"""Every SQL statement of invoice."""
+"""Invoices: fields, state, and by what they are found."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]
-from auditron.invoice.v1.invoice_pb2 import ApprovalPolicy, Document, Invoice
+from auditron.invoice.v1.invoice_pb2 import Invoice
 from google.protobuf.message import Message
 
 from libs import events
 from libs.pg import Database, Record, Tx
-from libs.pg.rows import to_message, values
+from libs.pg.rows import columns_of, to_message, values
+from libs.rpc import uuid_or
+from libs.rpc.pages import PAGE_BYTES_MAX
 
-from . import errors
+from .. import errors
 
-# Of one answer, so that it stays below a message's 4 MB.
-PAGE_BYTES_MAX = 3_000_000
-
+# What the row's own version and defaults say.
+BY_ITSELF = ("create_time", "update_time", "etag")
+# What stays as it was inserted.
+FIXED = ("invoice_id", "document", "job_id", "creator")
+# What decisions and payments change.
 DECIDED = ("state", "warnings", "decisions", "paid", "currency_code")
-WRITTEN = (
-    "direction", "document_type", "invoice_number", "supplier", "customer", "issue_date",
-    "due_date", "net", "tax", "gross", "tax_subtotals", "lines", "order_reference", "account_code",
-    "readings", "reading_failure", *DECIDED,
-)  # fmt: skip
-INSERTED = ("invoice_id", "document", "job_id", "creator", *WRITTEN)
+INSERTED = columns_of(Invoice, *BY_ITSELF, one_currency=True)
+WRITTEN = columns_of(Invoice, *BY_ITSELF, *FIXED, one_currency=True)
 
-LISTED = """invoice_id, state, direction, document_type, invoice_number, supplier, customer,
-  issue_date, due_date, net, tax, gross, paid, currency_code, tax_subtotals, lines,
-  order_reference, account_code, document, job_id, warnings, reading_failure, decisions, creator,
-  create_time, update_time, version::text as etag"""
+ETAG = "version::text as etag"
+LISTED = ", ".join((*columns_of(Invoice, "etag", "readings", one_currency=True), ETAG))
 WHOLE = f"{LISTED}, readings"
 KEPT = f"{WHOLE}, confirmed_fields, reading_warnings, last_editor"
-POLICY = """auto_approve_confidence, auto_approve_limit, auto_approve_limit_currency_code,
-  second_person_required, version::text as etag"""
 
 
 @dataclass(frozen=True)
@@ -59,9 +54,6 @@ class Found:
     tax_key: str | None = None
 
 
-# Invoices.
-
-
 async def get_invoice(db: Database, organization_id: str, invoice_id: str) -> Invoice:
     """Return an invoice, in one round trip. Raises InvoiceNotFound."""
     sql = f"select {WHOLE} from invoices where invoice_id = $1"
@@ -80,7 +72,7 @@ async def list_invoices(
     start_date: date | None = None,
     end_date: date | None = None,
     words: list[str] | None = None,
-    before: UUID | None = None,
+    before: str | None = None,
     size: int,
 ) -> tuple[list[Invoice], bool]:
     """Return invoices newest first, without readings, and whether more follow.
@@ -135,11 +127,12 @@ async def lock_invoice(tx: Tx, invoice_id: str) -> Kept:
 
 async def insert_invoice(tx: Tx, organization_id: str, kept: Kept, found: Found) -> Kept:
     """Add an invoice."""
+    places = ", ".join(f"${number}" for number in range(9, 9 + len(INSERTED)))
     row = await tx.fetchrow(
         f"""
         insert into invoices (organization_id, confirmed_fields, reading_warnings, last_editor,
           name_key, tax_key, search, list_bytes, {", ".join(INSERTED)})
-        values ({_places(1, 7)}, array_to_tsvector($7::text[]), {_places(8, 9 + len(INSERTED))})
+        values ($1, $2, $3, $4, $5, $6, array_to_tsvector($7::text[]), $8, {places})
         returning {KEPT}
         """,
         organization_id, *_beside(organization_id, kept, found), *values(kept.invoice, *INSERTED),
@@ -180,6 +173,19 @@ async def update_state(tx: Tx, invoice: Invoice) -> Invoice:
     return to_message(row, Invoice)
 
 
+async def get_invoice_of(tx: Tx, sha256: str) -> Invoice:
+    """Return the invoice that a document of these bytes has made."""
+    row = await tx.fetchrow(
+        f"""
+        select {WHOLE} from invoices
+        where invoice_id = (select invoice_id from documents where sha256 = $1)
+        """,
+        sha256,
+    )
+    assert row is not None, "neither is ever deleted"
+    return to_message(row, Invoice)
+
+
 async def find_duplicate(
     tx: Tx, invoice_id: str, found: Found, states: Collection[int]
 ) -> str | None:
@@ -210,102 +216,6 @@ async def append_fact(
     )
 
 
-# Documents, and how many there may be.
-
-
-async def get_upload_standing(
-    db: Database, organization_id: str, sha256: str, default_limit: int
-) -> tuple[bool, bool]:
-    """Return whether a document of these bytes is here already, and whether one more may come."""
-    [row] = await db.read(
-        organization_id,
-        """
-        select exists (select from documents where sha256 = $1) as is_known,
-          l.most = 0 or l.most > coalesce((
-            select document_count from document_counts
-            where month = date_trunc('month', now() at time zone 'utc')::date
-          ), 0) as is_allowed
-        from (select coalesce((select documents_per_month from entitlements), $2) as most) l
-        """,
-        sha256, default_limit,
-    )  # fmt: skip
-    return row["is_known"], row["is_allowed"]
-
-
-async def insert_document(
-    tx: Tx, organization_id: str, invoice_id: str, document: Document
-) -> bool:
-    """Add a document; False if there is one of the same bytes. One being added is waited for."""
-    columns = ("document_id", "filename", "content_type", "size_bytes", "sha256")
-    new = await tx.fetchval(
-        f"""
-        insert into documents (organization_id, invoice_id, {", ".join(columns)})
-        values ({_places(1, 3 + len(columns))})
-        on conflict (organization_id, sha256) do nothing returning true
-        """,
-        organization_id, invoice_id, *values(document, *columns),
-    )  # fmt: skip
-    return bool(new)
-
-
-async def get_invoice_of(tx: Tx, sha256: str) -> Invoice:
-    """Return the invoice that a document of these bytes has made."""
-    row = await tx.fetchrow(
-        f"""
-        select {WHOLE} from invoices
-        where invoice_id = (select invoice_id from documents where sha256 = $1)
-        """,
-        sha256,
-    )
-    assert row is not None, "neither is ever deleted"
-    return to_message(row, Invoice)
-
-
-async def count_document(tx: Tx, organization_id: str, default_limit: int) -> bool:
-    """Count one more document of this month; False if the plan allows no more."""
-    counted = await tx.fetchval(
-        """
-        insert into document_counts as c (organization_id, month, document_count)
-        values ($1, date_trunc('month', now() at time zone 'utc')::date, 1)
-        on conflict (organization_id, month) do update set document_count = c.document_count + 1
-        where c.document_count < (
-          select coalesce(nullif(coalesce((select documents_per_month from entitlements), $2), 0),
-            2147483647)
-        )
-        returning true
-        """,
-        organization_id, default_limit,
-    )  # fmt: skip
-    return bool(counted)
-
-
-async def list_unnamed_documents(tx: Tx, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return those of (organization_id, document_id) that no row has."""
-    rows = await tx.fetch(
-        "select * from unnamed_documents($1, $2)", *map(list, zip(*keys, strict=True))
-    )
-    return [(str(row["organization_id"]), str(row["document_id"])) for row in rows]
-
-
-async def update_entitlements(
-    tx: Tx, organization_id: str, documents_per_month: int, version: int
-) -> None:
-    """Keep what the plan allows, unless a later version is known."""
-    await tx.execute(
-        """
-        insert into entitlements as e (organization_id, documents_per_month, version)
-        values ($1, $2, $3)
-        on conflict (organization_id) do update
-        set documents_per_month = excluded.documents_per_month, version = excluded.version
-        where e.version < excluded.version
-        """,
-        organization_id, documents_per_month, version,
-    )  # fmt: skip
-
-
-# Payments.
-
-
 async def update_payment(
     tx: Tx, organization_id: str, invoice_id: str, match_id: str, amount: Decimal, version: int
 ) -> bool:
@@ -330,51 +240,9 @@ async def get_paid(tx: Tx, invoice_id: str) -> Decimal:
     return Decimal(paid or 0)
 
 
-# The approval policy.
-
-
-async def get_policy(tx: Tx, organization_id: str) -> ApprovalPolicy:
-    """Return the policy; one that asks for a person every time where none was set."""
-    row = await tx.fetchrow(
-        f"select {POLICY} from approval_policies where organization_id = $1", organization_id
-    )
-    return to_message(row, ApprovalPolicy) if row else ApprovalPolicy(etag="0")
-
-
-async def read_policy(db: Database, organization_id: str) -> ApprovalPolicy:
-    """Return the policy as get_policy does, in one round trip."""
-    rows = await db.read(organization_id, f"select {POLICY} from approval_policies")
-    return to_message(rows[0], ApprovalPolicy) if rows else ApprovalPolicy(etag="0")
-
-
-async def update_policy(tx: Tx, organization_id: str, policy: ApprovalPolicy) -> ApprovalPolicy:
-    """Replace the policy whose etag this one has. Raises EtagMismatch."""
-    columns = (
-        "auto_approve_confidence", "auto_approve_limit", "auto_approve_limit_currency_code",
-        "second_person_required",
-    )  # fmt: skip
-    row = await tx.fetchrow(
-        f"""
-        insert into approval_policies as p (organization_id, {", ".join(columns)})
-        values ({_places(1, 2 + len(columns))})
-        on conflict (organization_id) do update
-        set {", ".join(f"{name} = excluded.{name}" for name in columns)}, version = p.version + 1
-        where p.version::text = $6
-        returning {POLICY}
-        """,
-        organization_id, *values(policy, *columns), policy.etag,
-    )  # fmt: skip
-    if row is None:
-        raise errors.EtagMismatch("The policy was changed meanwhile.")
-    return to_message(row, ApprovalPolicy)
-
-
-def _identifier(invoice_id: str) -> UUID:
-    """Return the id as PostgreSQL takes it. Raises InvoiceNotFound for what is none."""
-    try:
-        return UUID(invoice_id)
-    except ValueError:
-        raise errors.InvoiceNotFound("There is no such invoice.") from None
+def _identifier(invoice_id: str) -> str:
+    """Return the id as it is stored. Raises InvoiceNotFound for what is none."""
+    return uuid_or(errors.InvoiceNotFound("There is no such invoice."), invoice_id)
 
 
 def _kept(row: Record) -> Kept:
@@ -404,10 +272,6 @@ def _lexemes(organization_id: str, words: Sequence[str]) -> list[str]:
 def _list_bytes(invoice: Invoice) -> int:
     readings = sum(reading.ByteSize() for reading in invoice.readings)
     return invoice.ByteSize() - readings
-
-
-def _places(first: int, end: int) -> str:
-    return ", ".join(f"${number}" for number in range(first, end))
 
 
 async def _changed(tx: Tx, sql: str, *arguments: Any) -> Record:
