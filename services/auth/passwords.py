@@ -11,11 +11,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from libs.rpc import Unavailable
 
 WAITING_MAX = 64  # a check takes some 20 ms of a core
-THREADS_MAX = 8  # each takes 19 MiB while it works, and a node has more cores than a pod may use
+THREADS_MAX = 4  # each takes 19 MiB while it works, and a node has more cores than a pod may use
 
 
 class Passwords:
-    """A thread for each core, up to eight; argon2 lets go of the interpreter while it works."""
+    """A thread for each core, up to four; argon2 lets go of the interpreter while it works."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)

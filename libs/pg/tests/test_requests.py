@@ -97,10 +97,15 @@ async def test_without_an_id_every_request_is_new(db: Database) -> None:
             await remember(tx, OURS, "", ANSWER)
 
 
-async def test_an_id_that_is_no_uuid_is_refused(db: Database) -> None:
+@pytest.mark.parametrize(
+    "form", ["again", "{id}\n", "urn:uuid:{id}", "{{{id}}}", "{digits}", "{digits:-<36}", " {id}"]
+)
+async def test_an_id_that_is_no_uuid_is_refused(db: Database, form: str) -> None:
+    request_id = uuid7()
+    written = form.format(id=request_id, digits=request_id.replace("-", ""))
     async with db.tenant(OURS) as tx:
         with pytest.raises(InvalidRequestId):
-            await answered(tx, "again")
+            await answered(tx, written)
 
 
 async def test_answers_are_forgotten_after_seven_days(db: Database) -> None:

@@ -404,6 +404,27 @@ async def test_sessions_keys_and_invites_come_in_pages_newest_first(people):
         assert len(ids) == (3 if field == "session" else 2)
 
 
+async def test_the_sessions_of_all_organizations_are_one_list_in_pages(people):
+    person = await people.sign_up()
+    wanted = auth_pb2.Organization(display_name="Second", base_currency_code="EUR")
+    second = await person.client.CreateOrganization(
+        auth_pb2.CreateOrganizationRequest(organization=wanted)
+    )
+    first_id = person.tokens.organization.organization_id
+    opened = [person.tokens]
+    for organization_id in (second.organization_id, first_id, second.organization_id):
+        switch = auth_pb2.SwitchOrganizationRequest(organization_id=organization_id)
+        opened.append(await person.client.SwitchOrganization(switch))
+    request, pages = auth_pb2.ListSessionsRequest(page_size=3), []
+    for _ in range(2):
+        page = await person.client.ListSessions(request)
+        pages.append([one.session_id for one in page.sessions])
+        request.page_token = page.next_page_token
+    newest_first = [tokens.refresh_token.partition(".")[0] for tokens in reversed(opened)]
+    assert pages == [newest_first[:3], newest_first[3:]]
+    assert request.page_token == ""
+
+
 async def test_members_may_what_their_role_may(people):
     owner = await people.sign_up()
     viewer = await people.invite(owner, auth_pb2.ROLE_VIEWER)
