@@ -46,7 +46,9 @@ def encode(kind: bytes, value: object, files: list[int] | None = None) -> list[b
         raise TypeError(f"{type(item).__name__} is neither JSON nor bytes.")
 
     text = json.dumps(value, default=beside, allow_nan=False, ensure_ascii=False).encode()
-    return [HEADER.pack(kind, len(text), sum(map(len, parts))), text, *parts]
+    header = HEADER.pack(kind, len(text), sum(map(len, parts)))
+    # No empty part: who has all bytes may be gone before nothing more is sent.
+    return [header, text, *filter(None, parts)]
 
 
 def decode(text: bytearray, parts: bytearray, files: Sequence[IO[bytes]] = ()) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.sandbox import MIB, Limits, Sandbox, SandboxError, SandboxKilled
+from libs.sandbox import MIB, Limits, Sandbox, SandboxError, SandboxKilled, frames
 from libs.sandbox.confinement import prepare
 from libs.sandbox.frames import FAILED, ITEM, RESULT, STARTED
 from libs.sandbox.tests.hostile import frame
@@ -99,6 +99,14 @@ async def works(sandbox) -> bool:
 )  # fmt: skip
 async def test_values_and_bytes_go_there_and_back(sandbox, value) -> None:
     assert await sandbox.run(f"{HERE}:echo", value, "second") == [value, "second"]
+
+
+def test_no_part_of_a_call_is_empty() -> None:
+    header, text, *parts = frames.encode(frames.FORK, [b"", b"1", {"a": b""}])
+    assert parts == [b"1"]
+    whole = frames.decode(bytearray(text), bytearray(b"".join(parts)))
+    assert whole == [b"", b"1", {"a": b""}]
+    assert header
 
 
 async def test_a_path_arrives_as_a_file_that_cannot_be_written(sandbox, tmp_path) -> None:
