@@ -244,8 +244,11 @@ async def _rollback(con: Any) -> None:
 
 async def _release(pool: Any, con: Any) -> None:
     """Give the connection back; one that was just lost is dropped by the pool."""
+    releasing = asyncio.create_task(pool.release(con))
+    # If we are cancelled meanwhile it goes on alone, and what it fails with is nobody's.
+    releasing.add_done_callback(lambda done: done.cancelled() or done.exception())
     with suppress(*_DATABASE_ERRORS):
-        await pool.release(con)
+        await asyncio.shield(releasing)
 
 
 async def _commit(con: Any) -> None:

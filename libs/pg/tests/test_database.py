@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -553,6 +554,29 @@ async def test_a_server_that_says_nothing_is_a_lost_one(settings: PgSettings, st
     finally:
         os.kill(backend, signal.SIGCONT)
     assert await db.read(OURS, "select 1")
+    await db.close()
+
+
+async def test_who_gives_up_a_silent_server_leaves_no_failure_behind(
+    settings: PgSettings, loop_errors: list[dict[str, Any]]
+) -> None:
+    quick = PgSettings(settings.url, settings.system_url, pool_size=1, statement_timeout_s=0.01)
+    db = await Database.open(quick, "trial")
+    async with db.tenant(OURS) as tx:
+        backend = await tx.fetchval("select pg_backend_pid()")
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        reading = asyncio.create_task(db.read(OURS, ALL))
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await asyncio.sleep(1.5)
+        gc.collect()
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert loop_errors == []
     await db.close()
 
 
