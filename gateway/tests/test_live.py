@@ -374,7 +374,8 @@ async def test_too_many_connections_of_an_organization_are_refused(world: World,
         httpx.AsyncClient(base_url=url) as http,
         http.stream("GET", "/v1/events", headers=person.headers) as answer,
     ):
-        await Events(answer).next()
+        events = Events(answer)  # kept: what nobody holds is closed
+        await events.next()
         refused = await http.get("/v1/events", headers=person.headers)
         assert (refused.status_code, reason_in(refused)) == (429, "TOO_MANY_STREAMS")
         assert refused.headers["retry-after"]
