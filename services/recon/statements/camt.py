@@ -38,7 +38,13 @@ def _refuse_doctype(sample: bytes) -> None:
 
 
 def _name(element: Any) -> str:
-    return str(etree.QName(element).localname)
+    return _space_and_name(element)[1]
+
+
+def _space_and_name(element: Any) -> tuple[str, str]:
+    """Not by QName, which refuses what a parser lets pass: a brace in a namespace."""
+    space, _, name = str(element.tag).removeprefix("{").rpartition("}")
+    return space, name
 
 
 class _Reader:
@@ -82,7 +88,9 @@ class _Reader:
         tree = element.getroottree()
         if tree.docinfo.doctype:
             raise Malformed(0, "XML", "A document type declaration is not allowed.")
-        namespace = etree.QName(element).namespace or ""
+        namespace, _ = _space_and_name(element)
+        if "{" in namespace or "}" in namespace:
+            raise Malformed(0, "XML", "This XML is not a CAMT.052, 053 or 054 statement.")
         self._space = f"{{{namespace}}}" if namespace else "{}"
         root = tree.getroot()
         inner = root if _name(root) in CONTAINERS else next(iter(root), root)

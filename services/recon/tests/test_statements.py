@@ -449,6 +449,14 @@ def test_any_bytes_give_a_statement_or_a_clear_fault(content: bytes) -> None:
         list(read_statement(content))
 
 
+@pytest.mark.parametrize("mark", ["{", "}"])
+def test_a_brace_in_a_namespace_is_no_statement(mark: str) -> None:
+    camt = CAMT.format(**NEW, closing="1250.50")
+    camt = camt.replace("camt.053.001.08", f"camt.053.001.08{mark}", 1)
+    with pytest.raises(Malformed, match="not a CAMT"):
+        list(read_statement(camt.encode()))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_files_give_a_statement_or_a_clear_fault(data: st.DataObject) -> None:
