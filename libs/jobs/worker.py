@@ -12,7 +12,6 @@ import asyncpg  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from libs.blobs import BlobsUnavailable
 from libs.pg import CommitUncertain, Database, DatabaseUnavailable, Tx
 from libs.rpc import Unavailable, as_fault
 from libs.telemetry import bind, remote_span
@@ -350,8 +349,7 @@ async def _end(*parts: "asyncio.Task[None]") -> None:
 
 
 def _is_outage(error: Exception) -> bool:
-    lost = isinstance(error, CommitUncertain | BlobsUnavailable)
-    return lost or isinstance(as_fault(error), Unavailable)
+    return isinstance(error, CommitUncertain) or isinstance(as_fault(error), Unavailable)
 
 
 def _named(task: Task) -> dict[str, object]:

@@ -10,6 +10,7 @@ from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from libs import pg
+from libs.blobs import BlobsUnavailable
 
 DOMAIN = "auditron"
 STATUS_KEY = "grpc-status-details-bin"
@@ -167,6 +168,7 @@ _FOREIGN: tuple[tuple[type[BaseException], Fault], ...] = (
         InvalidArgument("The request id is no UUID.", violations=[("request_id", "no UUID")]),
     ),
     (pg.DatabaseUnavailable, _UNREACHABLE),
+    (BlobsUnavailable, _UNREACHABLE),
     (redis.exceptions.TimeoutError, _UNREACHABLE),
     (redis.exceptions.ConnectionError, _UNREACHABLE),
     (pg.CommitUncertain, OutcomeUnknown("It was done or not; repeat it with its request id.")),

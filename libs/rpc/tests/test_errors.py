@@ -10,6 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from libs import pg
+from libs.blobs import BlobsUnavailable
 from libs.rpc import Fault, InvalidArgument, as_fault, reason_of, status_of
 from libs.rpc.errors import STATUS_BYTES_MAX, STATUS_KEY
 
@@ -71,6 +72,7 @@ def test_a_failed_call_without_details_tells_code_and_message(metadata: list[Any
     ("error", "code"),
     [
         (pg.DatabaseUnavailable("x"), code_pb2.UNAVAILABLE),
+        (BlobsUnavailable("x"), code_pb2.UNAVAILABLE),
         (RedisConnectionError("x"), code_pb2.UNAVAILABLE),
         (asyncpg.SerializationError("x"), code_pb2.ABORTED),
         (asyncpg.DeadlockDetectedError("x"), code_pb2.ABORTED),
