@@ -11,11 +11,10 @@ from google.protobuf.message import Message
 from gateway import decoding, values
 from gateway.problems import Problem, invalid
 from gateway.routes import Route, field_at
-from libs.rpc import Violation, settable
+from libs.rpc import Violation, is_uuid, settable
 
 REQUEST_ID = "request_id"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 # Other idempotency keys are named within this, so that they fit a field that takes a UUID.
 _KEYS = uuid.UUID("5c7a3a3e-6c0e-5d0c-9d0a-5a6f3b1f4f11")
 
@@ -119,8 +118,9 @@ class Binding:
             )
         if not self._has_request_id:
             return ""
-        is_uuid = _UUID.fullmatch(idempotency_key.lower())
-        return idempotency_key.lower() if is_uuid else str(uuid.uuid5(_KEYS, idempotency_key))
+        if is_uuid(idempotency_key):
+            return idempotency_key.lower()
+        return str(uuid.uuid5(_KEYS, idempotency_key))
 
     def _maskable(self) -> frozenset[str]:
         """Return the fields whose presence in a PATCH's body says that they shall change."""

@@ -153,9 +153,6 @@ class Blobs:
             return self._opened
 
 
-UNSAFE_IN_QUOTES = str.maketrans({'"': "_", "\\": "_", "\r": "_", "\n": "_"})
-
-
 def connect(settings: BlobSettings) -> "S3Client":
     """Make a client; its calls take at most three tries of 2 s to connect and 10 s to answer."""
     import boto3  # noqa: PLC0415

@@ -207,14 +207,14 @@ class Consumer:
                 await self._move(tx, partition, cursor, Cursor(common, answer.generation_id))
             self._forget(partition)
             return 0
-        self._oldest.pop(partition, None)
         if not answer.events:
+            self._oldest.pop(partition, None)
             self._forget(partition)  # it may be set back for a replay
             return self._interval_s
+        self._oldest[partition] = answer.events[0].occur_time.ToMicroseconds() / 1e6
         positions = [event.position for event in answer.events]
         if positions != [*range(cursor.position + 1, cursor.position + 1 + len(positions))]:
             raise LogBroken(f"{positions[0]} to {positions[-1]} came after {cursor.position}")
-        self._oldest[partition] = answer.events[0].occur_time.ToMicroseconds() / 1e6
         pause_s = await self._take(partition, cursor, answer)
         if partition not in self._tries:
             self._oldest.pop(partition, None)

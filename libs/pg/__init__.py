@@ -3,7 +3,7 @@
 from . import requests, rows
 from .connection import Record, Tx, savepoint, use_organization
 from .database import CommitUncertain, Database, DatabaseUnavailable, PgSettings, role_url
-from .identifiers import uuid7
+from .identifiers import is_uuid, uuid7
 from .isolation import audit_isolation
 from .migrations import MigrationError, migrate
 from .requests import InvalidRequestId, RequestIdReused
@@ -19,6 +19,7 @@ __all__ = [
     "RequestIdReused",
     "Tx",
     "audit_isolation",
+    "is_uuid",
     "migrate",
     "requests",
     "role_url",

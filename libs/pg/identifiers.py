@@ -1,9 +1,11 @@
-"""Identifiers made in Python, for PostgreSQL 15 has no function for them."""
+"""Identifiers: made in Python, for PostgreSQL 15 has no function for them, and told from junk."""
 
 import os
+import re
 import time
 
 _last = 0
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 def uuid7() -> str:
@@ -17,3 +19,8 @@ def uuid7() -> str:
     low = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
     digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{low:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether a text is a UUID as RFC 9562 writes it, in capitals or not."""
+    return _UUID.fullmatch(text) is not None

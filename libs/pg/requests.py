@@ -1,15 +1,14 @@
 """Answers a repeated request with the first answer, by the id that the caller gave it (AIP-155)."""
 
 import hashlib
-import re
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from .connection import Tx
+from .identifiers import is_uuid
 
 Answer = TypeVar("Answer", bound=Message)
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class RequestIdReused(Exception):  # noqa: N818
@@ -91,6 +90,6 @@ async def forget_old(system_tx: Tx) -> int:
 
 
 def _parsed(request_id: str) -> str:
-    if not _UUID.fullmatch(request_id):
+    if not is_uuid(request_id):
         raise InvalidRequestId(request_id)
     return request_id.lower()

@@ -79,6 +79,11 @@ def columns_of(
     return tuple(dict.fromkeys(found))
 
 
+def places(columns: Sequence[str], first: int) -> str:
+    """Return the placeholders of values for these columns, from a number on: "$3, $4, $5"."""
+    return ", ".join(f"${number}" for number in range(first, first + len(columns)))
+
+
 def plain(amount: Decimal) -> str:
     """Return a finite number's digits without exponent, "12.30"; ValueError if it is not finite."""
     if not amount.is_finite():

@@ -1,7 +1,8 @@
 """Calls between services: servers, channels, identity, permission, deadlines, errors, pages."""
 
+from libs.pg import is_uuid
 from libs.rpc import ciphers  # the first, for it comes before the first import of grpc
-from libs.rpc.checks import check, is_uuid, uuid_or
+from libs.rpc.checks import check, uuid_or
 from libs.rpc.client import Channels
 from libs.rpc.deadline import remaining_s
 from libs.rpc.errors import (
@@ -32,6 +33,7 @@ from libs.rpc.pages import (
     encode_token,
     filter_hash,
     fitting,
+    page_asked,
     page_of,
     page_size,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "fitting",
     "is_uuid",
     "joined",
+    "page_asked",
     "page_of",
     "page_size",
     "reason_of",

@@ -44,6 +44,19 @@ def page_size(asked: int) -> int:
     return min(asked or PAGE_SIZE, PAGE_SIZE_MAX)
 
 
+def page_asked(request: Any, *kinds: type) -> tuple[int, str, Any]:
+    """Return what a List asks for: how many, its filter's hash, and what the page begins after.
+
+    The last is None for the first page, else the sort value of this kind, a tuple if of several.
+    Raises InvalidArgument, PageTokenInvalid.
+    """
+    size, filters = page_size(request.page_size), filter_hash(request)
+    if not request.page_token:
+        return size, filters, None
+    first, *more = decode_token(request.page_token, filters, *kinds)
+    return size, filters, (first, *more) if more else first
+
+
 def fitting(found: Sequence[Message], size: int) -> int:
     """Return how many of the found, of which size + 1 were asked for, fit one page.
 

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from auditron.event.v1 import event_pb2_grpc
 
@@ -25,22 +26,19 @@ async def replay(
     After the first, running workers go through the log within seconds; counts are 0. A dead letter
     that fails again stays, its error is logged. Raises NotFollowed.
     """
-    runtime = await open_runtime(name, env)
-    try:
+    async with AsyncExitStack() as stack:
+        runtime = await open_runtime(name, env)
+        stack.push_async_callback(close, runtime)
         service = await assemble(runtime)
-        try:
-            if producer not in service.handlers:
-                known = ", ".join(sorted(service.handlers)) or "none"
-                raise NotFollowed(f"{name} does not follow {producer}; it follows {known}.")
-            if dead_letters:
-                return await _dead_letters(runtime, service, producer)
-            await set_cursor(runtime.db, producer)
-            return 0, 0
-        finally:
-            for let_go in service.closing:
-                await let_go()
-    finally:
-        await close(runtime)
+        for let_go in service.closing:
+            stack.push_async_callback(let_go)
+        if producer not in service.handlers:
+            known = ", ".join(sorted(service.handlers)) or "none"
+            raise NotFollowed(f"{name} does not follow {producer}; it follows {known}.")
+        if dead_letters:
+            return await _dead_letters(runtime, service, producer)
+        await set_cursor(runtime.db, producer)
+        return 0, 0
 
 
 async def _dead_letters(runtime: Runtime, service: Service, producer: str) -> tuple[int, int]:

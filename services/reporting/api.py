@@ -11,17 +11,7 @@ from google.api.httpbody_pb2 import HttpBody
 from libs.blobs import BlobNotFound, Blobs, BlobsUnavailable
 from libs.jobs import enqueue
 from libs.pg import Database, requests, uuid7
-from libs.rpc import (
-    caller,
-    check,
-    decode_token,
-    encode_token,
-    filter_hash,
-    fitting,
-    page_of,
-    page_size,
-    uuid_or,
-)
+from libs.rpc import caller, check, encode_token, fitting, page_asked, page_of, uuid_or
 
 from . import errors
 from .rules import files, tables
@@ -69,10 +59,7 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def ListJournalEntries(
         self, request: reporting_pb2.ListJournalEntriesRequest, context: Context
     ) -> reporting_pb2.ListJournalEntriesResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, int)
+        size, filters, before = page_asked(request, int)
         found = await entries.list_entries(
             self._db,
             caller().organization_id,
@@ -95,10 +82,7 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def ListPostingRejections(
         self, request: reporting_pb2.ListPostingRejectionsRequest, context: Context
     ) -> reporting_pb2.ListPostingRejectionsResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, int)
+        size, filters, before = page_asked(request, int)
         found = await rejections.list_rejections(
             self._db, caller().organization_id, before, size + 1
         )
@@ -196,10 +180,7 @@ class ReportingApi(reporting_pb2_grpc.ReportingServiceServicer):
     async def ListReports(
         self, request: reporting_pb2.ListReportsRequest, context: Context
     ) -> reporting_pb2.ListReportsResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         found = await reports.list_reports(self._db, caller().organization_id, before, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.report_id])
         return reporting_pb2.ListReportsResponse(reports=page, next_page_token=token)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from auditron.event.v1 import event_pb2
+from auditron.recon.v1 import recon_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +17,11 @@ from libs.rpc import (
     encode_token,
     filter_hash,
     fitting,
+    page_asked,
     page_of,
     page_size,
 )
-from libs.rpc.pages import PAGE_BYTES_MAX
+from libs.rpc.pages import PAGE_BYTES_MAX, PageTokenInvalid
 from libs.rpc.settings import MESSAGE_BYTES_MAX
 from libs.rpc.tests.probe import Probe
 
@@ -144,3 +146,18 @@ def test_a_forged_token_is_the_callers_mistake(token: str) -> None:
 def test_no_token_is_a_bug(text: str) -> None:
     with pytest.raises(InvalidArgument):
         decode_token(text, "f")
+
+
+def test_a_list_is_asked_for_its_first_page_and_for_what_follows() -> None:
+    request = recon_pb2.ListTransactionsRequest(page_size=7, bank_account_id="b")
+    size, filters, after = page_asked(request, str)
+    assert (size, filters, after) == (7, filter_hash(request), None)
+    request.page_token = encode_token(["a"], filters)
+    assert page_asked(request, str) == (7, filters, "a")
+    with pytest.raises(PageTokenInvalid):
+        page_asked(request, int, str)
+    request.page_token = encode_token([1, "a"], filters)
+    assert page_asked(request, int, str) == (7, filters, (1, "a"))
+    request.bank_account_id = "another"
+    with pytest.raises(PageTokenInvalid):
+        page_asked(request, int, str)

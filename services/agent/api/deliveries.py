@@ -6,7 +6,7 @@ import grpc
 from auditron.agent.v1 import agent_pb2
 
 from libs.pg import Database, requests
-from libs.rpc import caller, decode_token, filter_hash, page_of, page_size, uuid_or
+from libs.rpc import caller, page_asked, page_of, uuid_or
 
 from .. import errors, store
 
@@ -22,9 +22,7 @@ class DeliveriesApi:
     async def ListDeliveries(
         self, request: agent_pb2.ListDeliveriesRequest, context: Context
     ) -> agent_pb2.ListDeliveriesResponse:
-        size, filters, before = page_size(request.page_size), filter_hash(request), None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         found = await store.list_deliveries(self._db, caller().organization_id, before, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.delivery_id])
         return agent_pb2.ListDeliveriesResponse(deliveries=page, next_page_token=token)

@@ -10,7 +10,7 @@ from auditron.agent.v1 import agent_pb2
 from auditron.agent.v1.agent_pb2 import Job
 
 from libs.pg import Database, Tx, requests
-from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
+from libs.rpc import caller, check, page_asked, page_of, uuid_or
 
 from .. import errors, store
 
@@ -34,9 +34,7 @@ class WorkflowsApi:
     ) -> agent_pb2.ListJobsResponse:
         if request.state not in agent_pb2.JobState.values():
             check([("state", "must be a state")])
-        size, filters, before = page_size(request.page_size), filter_hash(request), None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         found = await store.list_jobs(
             self._db, caller().organization_id, request.state or None, before, size + 1
         )

@@ -9,7 +9,7 @@ from auditron.auth.v1 import auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from libs.pg import Database, Tx, requests, use_organization, uuid7
-from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
+from libs.rpc import caller, check, page_asked, page_of, uuid_or
 
 from .. import errors, rules, store
 from ..settings import Settings
@@ -54,9 +54,7 @@ class ApiKeysApi:
     async def ListApiKeys(
         self, request: auth_pb2.ListApiKeysRequest, context: Context
     ) -> auth_pb2.ListApiKeysResponse:
-        size, filters, before = page_size(request.page_size), filter_hash(request), None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_api_keys(tx, before, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.api_key_id])

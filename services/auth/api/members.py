@@ -7,7 +7,7 @@ from auditron.auth.v1 import auth_events_pb2, auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from libs.pg import Database, Tx, requests, use_organization, uuid7
-from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size, uuid_or
+from libs.rpc import caller, check, page_asked, page_of, uuid_or
 
 from .. import errors, rules, store
 from ..settings import Settings
@@ -38,11 +38,7 @@ class MembersApi:
     async def ListMembers(
         self, request: auth_pb2.ListMembersRequest, context: Context
     ) -> auth_pb2.ListMembersResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        after = None
-        if request.page_token:
-            joined, user_id = decode_token(request.page_token, filters, datetime, str)
-            after = (joined, user_id)
+        size, filters, after = page_asked(request, datetime, str)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_members(tx, after, size + 1)
         page, token = page_of(
@@ -59,7 +55,7 @@ class MembersApi:
         user_id = uuid_or(_no_member(), wanted.user_id)
         async with self._db.tenant(organization_id) as tx:
             await self._check_may_change(tx, user_id, stays_owner=_is_owner(wanted.role))
-            row = await store.update_member_role(tx, user_id, wanted.role)
+            row = await store.update_member(tx, user_id, role=wanted.role)
             changed = auth_events_pb2.MemberChanged
             member = await publish(tx, organization_id, row, changed, caller().actor)
             ended = await store.revoke_sessions(tx, user_id)
@@ -103,9 +99,7 @@ class MembersApi:
     async def ListInvites(
         self, request: auth_pb2.ListInvitesRequest, context: Context
     ) -> auth_pb2.ListInvitesResponse:
-        size, filters, before = page_size(request.page_size), filter_hash(request), None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_invites(tx, before, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.invite_id])

@@ -4,7 +4,7 @@ from auditron.auth.v1 import auth_events_pb2, auth_pb2
 
 from libs.events import append
 from libs.pg import Database, requests, use_organization
-from libs.rpc import caller, check, decode_token, filter_hash, page_of, page_size
+from libs.rpc import caller, check, page_asked, page_of
 
 from .. import rules, store
 from ..settings import Settings
@@ -98,10 +98,7 @@ class OrganizationsApi:
     async def ListAuditEntries(
         self, request: auth_pb2.ListAuditEntriesRequest, context: Context
     ) -> auth_pb2.ListAuditEntriesResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         async with self._db.tenant(caller().organization_id) as tx:
             found = await store.list_audit_entries(tx, before, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.audit_entry_id])

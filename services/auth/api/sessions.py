@@ -7,7 +7,7 @@ from auditron.auth.v1 import auth_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from libs.pg import Database, Tx, use_organization, uuid7
-from libs.rpc import caller, check, decode_token, filter_hash, is_uuid, page_of, page_size, uuid_or
+from libs.rpc import caller, check, is_uuid, page_asked, page_of, uuid_or
 
 from .. import errors, rules, store
 from ..settings import Settings
@@ -114,14 +114,11 @@ class SessionsApi:
     async def ListSessions(
         self, request: auth_pb2.ListSessionsRequest, context: Context
     ) -> auth_pb2.ListSessionsResponse:
-        size, filters, before = page_size(request.page_size), filter_hash(request), None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
-        found: list[auth_pb2.Session] = []
+        size, filters, before = page_asked(request, str)
+        found, current = list[auth_pb2.Session](), caller().session_id
         async with self._db.tenant(person()) as tx:
             for organization_id in await store.list_organization_ids(tx, person()):
                 await use_organization(tx, organization_id)
-                current = caller().session_id
                 found += await store.list_sessions(tx, person(), current, before, size + 1)
         found.sort(key=lambda session: session.session_id, reverse=True)
         page, token = page_of(found[: size + 1], size, filters, lambda last: [last.session_id])

@@ -111,7 +111,7 @@ class UsersApi:
         changed = auth_events_pb2.MemberChanged
         for organization_id in await store.list_organization_ids(tx, user.user_id):
             await use_organization(tx, organization_id)
-            row = await store.update_member_name(tx, user.user_id, user.display_name)
+            row = await store.update_member(tx, user.user_id, display_name=user.display_name)
             await publish(tx, organization_id, row, changed, caller().actor)
             await note(
                 tx, context, organization_id, "member.renamed", caller().actor, caller().actor

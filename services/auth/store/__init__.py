@@ -12,8 +12,7 @@ from .members import (
     list_members,
     list_owner_ids,
     to_member,
-    update_member_name,
-    update_member_role,
+    update_member,
 )
 from .organizations import (
     get_organization,
@@ -96,8 +95,7 @@ __all__ = [
     "revoke_sessions",
     "revoked_since",
     "to_member",
-    "update_member_name",
-    "update_member_role",
+    "update_member",
     "update_organization",
     "update_password",
     "update_picture",

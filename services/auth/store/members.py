@@ -66,27 +66,17 @@ async def list_owner_ids(tx: Tx) -> list[str]:
     return [str(row["user_id"]) for row in rows]
 
 
-async def update_member_role(tx: Tx, user_id: str, role: int) -> Record:
-    """Give another role to a member who is there; the row with its version."""
+async def update_member(
+    tx: Tx, user_id: str, *, role: int | None = None, display_name: str | None = None
+) -> Record:
+    """Give a member who is there another role or name; the row with its version."""
     row = await tx.fetchrow(
         f"""
-        update members set role = $2, version = {NEXT_VERSION} where user_id = $1
-        returning {MEMBER}, version
+        update members set role = coalesce($2, role),
+          display_name = coalesce($3, display_name), version = {NEXT_VERSION}
+        where user_id = $1 returning {MEMBER}, version
         """,
-        user_id, role,
-    )  # fmt: skip
-    assert row is not None, "the member was locked before"
-    return row
-
-
-async def update_member_name(tx: Tx, user_id: str, display_name: str) -> Record:
-    """Follow a change of the person's name; the row with its version."""
-    row = await tx.fetchrow(
-        f"""
-        update members set display_name = $2, version = {NEXT_VERSION} where user_id = $1
-        returning {MEMBER}, version
-        """,
-        user_id, display_name,
+        user_id, role, display_name,
     )  # fmt: skip
     assert row is not None, "the person belongs to the transaction's organization"
     return row

@@ -6,7 +6,7 @@ from auditron.invoice.v1 import invoice_events_pb2, invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import Invoice
 
 from libs.pg import Database, requests, uuid7
-from libs.rpc import caller, check, decode_token, encode_token, filter_hash, page_size, uuid_or
+from libs.rpc import caller, check, encode_token, page_asked, uuid_or
 from libs.rpc.pages import PageTokenInvalid
 
 from .. import rules, store
@@ -44,12 +44,10 @@ class InvoicesApi:
     async def ListInvoices(
         self, request: invoice_pb2.ListInvoicesRequest, context: Context
     ) -> invoice_pb2.ListInvoicesResponse:
-        size, wanted, hashed = (
-            page_size(request.page_size),
-            rules.filters(request),
-            filter_hash(request),
-        )
-        before = _last_id(request.page_token, hashed) if request.page_token else None
+        wanted = rules.filters(request)
+        size, hashed, last_id = page_asked(request, str)
+        wrong = PageTokenInvalid("The page token is not valid.")
+        before = None if last_id is None else uuid_or(wrong, last_id)
         found, more = await store.list_invoices(
             self._db, caller().organization_id, before=before, size=size, **vars(wanted)
         )
@@ -79,9 +77,3 @@ class InvoicesApi:
             fact = invoice_events_pb2.InvoiceUpdated
             await store.append_fact(tx, organization_id, fact, kept.invoice, caller().actor)
         return kept.invoice
-
-
-def _last_id(page_token: str, hashed: str) -> str:
-    """Return the id of the last invoice of the page before. Raises PageTokenInvalid."""
-    [last] = decode_token(page_token, hashed, str)
-    return uuid_or(PageTokenInvalid("The page token is not valid."), last)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from auditron.invoice.v1.invoice_pb2 import Document
 
 from libs.pg import Database, Tx
-from libs.pg.rows import columns_of, values
+from libs.pg.rows import columns_of, places, values
 
 DOCUMENT = columns_of(Document)
 
@@ -33,11 +33,10 @@ async def insert_document(
     tx: Tx, organization_id: str, invoice_id: str, document: Document
 ) -> bool:
     """Add a document; False if there is one of the same bytes. One being added is waited for."""
-    places = ", ".join(f"${number}" for number in range(3, 3 + len(DOCUMENT)))
     new = await tx.fetchval(
         f"""
         insert into documents (organization_id, invoice_id, {", ".join(DOCUMENT)})
-        values ($1, $2, {places})
+        values ($1, $2, {places(DOCUMENT, 3)})
         on conflict (organization_id, sha256) do nothing returning true
         """,
         organization_id, invoice_id, *values(document, *DOCUMENT),

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from libs import events
 from libs.pg import Database, Record, Tx
-from libs.pg.rows import columns_of, to_message, values
+from libs.pg.rows import columns_of, places, to_message, values
 from libs.rpc import uuid_or
 from libs.rpc.pages import PAGE_BYTES_MAX
 
@@ -127,12 +127,11 @@ async def lock_invoice(tx: Tx, invoice_id: str) -> Kept:
 
 async def insert_invoice(tx: Tx, organization_id: str, kept: Kept, found: Found) -> Kept:
     """Add an invoice."""
-    places = ", ".join(f"${number}" for number in range(9, 9 + len(INSERTED)))
     row = await tx.fetchrow(
         f"""
         insert into invoices (organization_id, confirmed_fields, reading_warnings, last_editor,
           name_key, tax_key, search, list_bytes, {", ".join(INSERTED)})
-        values ($1, $2, $3, $4, $5, $6, array_to_tsvector($7::text[]), $8, {places})
+        values ($1, $2, $3, $4, $5, $6, array_to_tsvector($7::text[]), $8, {places(INSERTED, 9)})
         returning {KEPT}
         """,
         organization_id, *_beside(organization_id, kept, found), *values(kept.invoice, *INSERTED),

@@ -3,7 +3,7 @@
 from auditron.invoice.v1.invoice_pb2 import ApprovalPolicy
 
 from libs.pg import Database, Tx
-from libs.pg.rows import columns_of, to_message, values
+from libs.pg.rows import columns_of, places, to_message, values
 
 from .. import errors
 
@@ -27,12 +27,11 @@ async def read_policy(db: Database, organization_id: str) -> ApprovalPolicy:
 
 async def update_policy(tx: Tx, organization_id: str, policy: ApprovalPolicy) -> ApprovalPolicy:
     """Replace the policy whose etag this one has. Raises EtagMismatch."""
-    places = ", ".join(f"${number}" for number in range(3, 3 + len(WRITTEN)))
     assigned = ", ".join(f"{name} = excluded.{name}" for name in WRITTEN)
     row = await tx.fetchrow(
         f"""
         insert into approval_policies as p (organization_id, {", ".join(WRITTEN)})
-        values ($1, {places})
+        values ($1, {places(WRITTEN, 3)})
         on conflict (organization_id) do update set {assigned}, version = p.version + 1
         where p.version::text = $2
         returning {POLICY}

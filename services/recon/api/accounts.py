@@ -7,15 +7,7 @@ import grpc
 from auditron.recon.v1 import recon_pb2
 
 from libs.pg import Database, requests
-from libs.rpc import (
-    caller,
-    check,
-    decode_token,
-    filter_hash,
-    page_of,
-    page_size,
-    uuid_or,
-)
+from libs.rpc import caller, check, page_asked, page_of, uuid_or
 
 from .. import errors, rules, store
 
@@ -58,10 +50,7 @@ class AccountsApi:
     async def ListBankAccounts(
         self, request: recon_pb2.ListBankAccountsRequest, context: Context
     ) -> recon_pb2.ListBankAccountsResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
-        after = None
-        if request.page_token:
-            [after] = decode_token(request.page_token, filters, str)
+        size, filters, after = page_asked(request, str)
         found = await store.list_bank_accounts(self._db, caller().organization_id, after, size + 1)
         page, token = page_of(found, size, filters, lambda last: [last.bank_account_id])
         return recon_pb2.ListBankAccountsResponse(bank_accounts=page, next_page_token=token)
@@ -69,12 +58,8 @@ class AccountsApi:
     async def ListTransactions(
         self, request: recon_pb2.ListTransactionsRequest, context: Context
     ) -> recon_pb2.ListTransactionsResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
         check(rules.filter_violations(request.bank_account_id, request.state, TRANSACTION_STATES))
-        before = None
-        if request.page_token:
-            booked, transaction_id = decode_token(request.page_token, filters, date, str)
-            before = (booked, transaction_id)
+        size, filters, before = page_asked(request, date, str)
         found = await store.list_transactions(
             self._db, caller().organization_id, request.bank_account_id or None, request.state,
             before, size + 1,

@@ -9,15 +9,7 @@ from auditron.recon.v1.recon_pb2 import Match
 from google.protobuf.message import Message
 
 from libs.pg import Database, Tx, requests
-from libs.rpc import (
-    caller,
-    check,
-    decode_token,
-    filter_hash,
-    is_uuid,
-    page_of,
-    page_size,
-)
+from libs.rpc import caller, check, is_uuid, page_asked, page_of
 
 from .. import booking, errors, rules, store
 
@@ -42,11 +34,8 @@ class MatchesApi:
     async def ListMatches(
         self, request: recon_pb2.ListMatchesRequest, context: Context
     ) -> recon_pb2.ListMatchesResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
         check(rules.filter_violations("", request.state, MATCH_STATES))
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         found = await store.list_matches(
             self._db, caller().organization_id, request.state, before, size + 1
         )

@@ -16,17 +16,7 @@ from auditron.recon.v1 import recon_pb2
 
 from libs.blobs import Blobs, BlobsUnavailable
 from libs.pg import Database, requests, uuid7
-from libs.rpc import (
-    InvalidArgument,
-    Unavailable,
-    caller,
-    check,
-    decode_token,
-    filter_hash,
-    is_uuid,
-    page_of,
-    page_size,
-)
+from libs.rpc import InvalidArgument, Unavailable, caller, check, is_uuid, page_asked, page_of
 
 from .. import errors, rules, store
 
@@ -91,11 +81,8 @@ class StatementsApi:
     async def ListStatements(
         self, request: recon_pb2.ListStatementsRequest, context: Context
     ) -> recon_pb2.ListStatementsResponse:
-        size, filters = page_size(request.page_size), filter_hash(request)
         check(rules.filter_violations(request.bank_account_id, 0, {0}))
-        before = None
-        if request.page_token:
-            [before] = decode_token(request.page_token, filters, str)
+        size, filters, before = page_asked(request, str)
         found = await store.list_statements(
             self._db, caller().organization_id, request.bank_account_id or None, before, size + 1
         )

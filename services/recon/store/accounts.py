@@ -6,7 +6,7 @@ import asyncpg  # type: ignore[import-untyped]
 from auditron.recon.v1.recon_pb2 import BankAccount
 
 from libs.pg import Database, Tx, uuid7
-from libs.pg.rows import columns_of, to_message, values
+from libs.pg.rows import columns_of, places, to_message, values
 
 from .. import errors
 
@@ -16,12 +16,11 @@ INSERTED = columns_of(BankAccount, "bank_account_id", "create_time")
 
 async def insert_bank_account(tx: Tx, organization_id: str, wanted: BankAccount) -> BankAccount:
     """Add a bank account. Raises BankAccountExists."""
-    numbers = ", ".join(f"${n}" for n in range(3, 3 + len(INSERTED)))
     try:
         row = await tx.fetchrow(
             f"""
             insert into bank_accounts (organization_id, bank_account_id, {", ".join(INSERTED)})
-            values ($1, $2, {numbers}) returning {BANK_ACCOUNT}
+            values ($1, $2, {places(INSERTED, 3)}) returning {BANK_ACCOUNT}
             """,
             organization_id, uuid7(), *values(wanted, *INSERTED),
         )  # fmt: skip

@@ -9,7 +9,7 @@ from auditron.recon.v1 import recon_pb2
 from auditron.recon.v1.recon_pb2 import Match, Transaction
 
 from libs.pg import Database, Record, Tx
-from libs.pg.rows import columns_of, to_message, values
+from libs.pg.rows import columns_of, places, to_message, values
 
 from .. import errors
 
@@ -118,11 +118,10 @@ async def insert_match(
     tx: Tx, organization_id: str, match: Match, reconciliation_id: str | None
 ) -> Match:
     """Add a match and its allocations."""
-    numbers = ", ".join(f"${n}" for n in range(3, 3 + len(WRITTEN)))
     row = await tx.fetchrow(
         f"""
         insert into matches (organization_id, reconciliation_id, {", ".join(WRITTEN)})
-        values ($1, $2, {numbers}) returning {MATCH}
+        values ($1, $2, {places(WRITTEN, 3)}) returning {MATCH}
         """,
         organization_id, reconciliation_id, *values(match, *WRITTEN),
     )  # fmt: skip
