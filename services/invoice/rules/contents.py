@@ -33,6 +33,7 @@ READINGS_BYTES_MAX = 250_000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,10})?", re.ASCII)
 _IDENTITY = {"invoice_id", "etag"}
+_NO_MACHINE = (invoice_pb2.READING_SOURCE_UNSPECIFIED, invoice_pb2.READING_SOURCE_PERSON)
 
 
 def invoice_violations(invoice: Invoice) -> Iterator[Violation]:
@@ -141,18 +142,59 @@ def normalize(invoice: Invoice) -> None:
 
 
 def person_readings(invoice: Invoice, changed: set[str]) -> None:
-    """Note that a person has set these fields, in place of how they were read."""
+    """Note that a person has set these fields, beside how each was read before."""
     kept = [each for each in invoice.readings if top(each) not in changed]
-    typed = [
-        FieldReading(
-            field=name,
-            value=_as_text(getattr(invoice, name)),
-            confidence=1,
-            source=invoice_pb2.READING_SOURCE_PERSON,
-        )
-        for name in changed
-    ]
+    before = [each for each in invoice.readings if top(each) in changed]
+    unread = changed.difference(each.field for each in before)
+    originals = [*before, *(FieldReading(field=name) for name in unread)]
+    typed = [_typed(invoice, original) for original in originals if _stands(invoice, original)]
     put_readings(invoice, [*kept, *typed])
+
+
+def _typed(invoice: Invoice, before: FieldReading) -> FieldReading:
+    """Return the reading of what a person has set, with what was read there at first."""
+    typed = FieldReading(
+        field=before.field,
+        value=_as_text(_at(invoice, before.field)),
+        confidence=1,
+        source=invoice_pb2.READING_SOURCE_PERSON,
+    )
+    original = before.original if before.HasField("original") else before
+    if original.source not in _NO_MACHINE:
+        typed.original.CopyFrom(original)
+    return typed
+
+
+def _stands(invoice: Invoice, reading: FieldReading) -> bool:
+    """Whether the invoice still has the part that the reading is of."""
+    return "." not in reading.field or _at(invoice, reading.field) is not None
+
+
+def _at(invoice: Invoice, path: str) -> Any:
+    """Return the value at a reading's field; None for a part that the invoice does not have."""
+    value: Any = invoice
+    for name in path.split("."):
+        if value is None:
+            return None
+        if name.isdecimal():
+            value = value[int(name)] if int(name) < len(value) else None
+        else:
+            value = _named(value, name)
+    return value
+
+
+def _named(message: Message, name: str) -> Any:
+    """Return a field's value, an enum's as its bare name; None where there is no such field."""
+    known = message.DESCRIPTOR.fields_by_name.get(name)
+    if known is None:
+        return None
+    value = getattr(message, name)
+    if known.enum_type is None:
+        return value
+    if not value:
+        return ""
+    names = known.enum_type.values_by_number
+    return names[value].name.removeprefix(names[0].name.removesuffix("UNSPECIFIED"))
 
 
 def put_readings(invoice: Invoice, readings: Sequence[FieldReading]) -> None:
@@ -253,8 +295,8 @@ def _as_text(value: Any) -> str:
         return value
     if isinstance(value, Money):
         return value.amount
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, Sequence):
+        return ", ".join(each for each in value if isinstance(each, str))
     if {"year", "month", "day"} <= {*getattr(value, "DESCRIPTOR", Party.DESCRIPTOR).fields_by_name}:
         return f"{value.year:04}-{value.month:02}-{value.day:02}" if value.year else ""
     return ""

@@ -98,24 +98,42 @@ def test_a_mask_of_what_cannot_be_changed_is_refused(path: str) -> None:
     assert caught.value.violations == [(path, "is no field that can be changed")]
 
 
-def test_what_a_person_sets_is_noted_as_read_by_a_person() -> None:
+def test_what_a_person_sets_is_noted_beside_how_it_was_read() -> None:
     invoice = complete()
-    readings = [
-        FieldReading(field="gross", value="9", confidence=0.3),
-        FieldReading(field="supplier.iban", value="X", confidence=0.3),
-        FieldReading(field="tax", value="19.00", confidence=0.3),
-    ]
-    invoice.readings.extend(readings)
-    rules.person_readings(invoice, {"gross", "supplier", "issue_date", "direction"})
-    found = {each.field: (each.value, each.source) for each in invoice.readings}
-    person = invoice_pb2.READING_SOURCE_PERSON
-    assert found == {
-        "gross": ("119.00", person),
-        "supplier": ("", person),
-        "issue_date": ("2026-03-31", person),
-        "direction": ("0", person),
-        "tax": ("19.00", 0),
+    invoice.document_type = invoice_pb2.DOCUMENT_TYPE_INVOICE
+    ocr, person = invoice_pb2.READING_SOURCE_OCR, invoice_pb2.READING_SOURCE_PERSON
+    read = {
+        "gross": "9",
+        "supplier.iban": "X",
+        "document_type": "RECEIPT",
+        "tax": "19.00",
+        "lines.0.amount": "99.00",
+        "lines.7.amount": "1.00",
     }
+    invoice.readings.extend(
+        FieldReading(field=name, value=value, confidence=0.3, source=ocr, page=2)
+        for name, value in read.items()
+    )
+    changed = {"gross", "supplier", "issue_date", "direction", "document_type", "lines"}
+    rules.person_readings(invoice, changed)
+    rules.person_readings(invoice, {"gross"})
+    found = {
+        each.field: (each.value, each.source, each.original.value) for each in invoice.readings
+    }
+    assert found == {
+        "direction": ("", person, ""),
+        "document_type": ("INVOICE", person, "RECEIPT"),
+        "gross": ("119.00", person, "9"),
+        "issue_date": ("2026-03-31", person, ""),
+        "lines": ("", person, ""),
+        "lines.0.amount": (invoice.lines[0].amount.amount, person, "99.00"),
+        "supplier": ("", person, ""),
+        "supplier.iban": (invoice.supplier.iban, person, "X"),
+        "tax": ("19.00", ocr, ""),
+    }
+    gross = next(each for each in invoice.readings if each.field == "gross")
+    assert (gross.original.page, gross.original.source) == (2, ocr)
+    assert gross.original.confidence == 0.3
 
 
 def test_readings_are_kept_up_to_what_an_event_can_hold_those_of_lines_last() -> None:
