@@ -48,6 +48,38 @@ async def test_documents_become_books(sign_up):
     await check_books(person)
 
 
+async def test_each_field_says_how_it_was_read_and_what_a_person_corrected(sign_up):
+    person = await sign_up()
+    answer = await send(person, "01-paper-text.pdf")
+    path = f"/v1/invoices/{answer.json()['invoice_id']}"
+    invoice = await person.until(path, lambda found: found["state"] == "INVOICE_STATE_IN_REVIEW")
+    gross = reading_of(invoice, "gross")
+    assert (gross["value"], gross["source"], gross["page"]) == (
+        "487.51", "READING_SOURCE_TEXT_LAYER", 1,
+    )  # fmt: skip
+    left, top, right, bottom = gross["box"]
+    assert 0 < left < right < 1
+    assert 0 < top < bottom < 1
+    assert 0.5 < gross["confidence"] <= 1
+    assert gross["reason"]
+    assert any(reading.get("candidates") for reading in invoice["readings"])
+
+    change = {"etag": invoice["etag"], "supplier": {**invoice["supplier"], "iban": ""}}
+    change["supplier"]["display_name"] = "Somebody Else Ltd"
+    answer = await person.call("PATCH", path, json=change)
+    assert answer.status_code == 200, answer.text
+    corrected = reading_of(await person.get(path), "supplier.display_name")
+    read = reading_of(invoice, "supplier.display_name")
+    assert corrected["source"] == "READING_SOURCE_PERSON"
+    assert corrected["value"] == "Somebody Else Ltd"
+    assert corrected["original"] == read
+
+
+def reading_of(invoice, field):
+    """How one field was read."""
+    return next(reading for reading in invoice["readings"] if reading["field"] == field)
+
+
 async def uploaded(person):
     """Every example, read to its end."""
     answers = await asyncio.gather(*(send(person, name) for name in SAID))
