@@ -13,6 +13,7 @@ from .words import Word
 
 MAX_LINES = 2000
 ENDING = ("net", "gross", "amount_due", "line_total")
+TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
 DETAILS = {"other_date", "other_number", "order_reference", "adjustment", "column_code"}
 
 
@@ -78,7 +79,14 @@ def _body(document: Document, header: Header, limit: int) -> Iterator[int]:
 
 
 def _ends_table(marked: Marked, header: Header) -> bool:
-    """Return whether a row is a total: its label opens it, left of its amount, with no count."""
+    """Return whether a row is a total: its label opens it, left of its amount, with no count.
+
+    Or it heads totals that stand side by side.
+    """
+    stated = [n for n in marked.numbers if n.money and marked.row.text[n.start] != "("]
+    named = {h.field for h in marked.hits if h.field in TOTAL_LABELS}
+    if len(named) > 1 and not stated:
+        return not marked.has("column_description")
     description = header.column("column_description") or header.columns[0]
     for hit in marked.hits:
         if hit.field not in (*ENDING, "tax") or not hit.opens:

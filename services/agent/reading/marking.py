@@ -107,7 +107,7 @@ def mark(pages: list[Page]) -> Document:
     blocks = [b for page in pages for b in blocks_of(page, by_page[page.index])]
     chosen = _languages(rows)
     labels = load(chosen)
-    american = chosen[:1] == ("en",) and any("$" in row.text for row in rows)
+    american = chosen[:1] == ("en",) and any("$" in row.text or "USD" in row.text for row in rows)
     locale = locale_of((row.text for row in rows), american=american)
     if chosen[:1] == ("en",) and not _has_marks(rows):
         locale = Locale(".", locale.month_first)
@@ -156,6 +156,9 @@ def _hits(row: Row, index: int, labels: Labels) -> list[Hit]:
     hits: list[Hit] = []
     position = 0
     while position < len(found):
+        if names[position] == "%" and position and names[position - 1].isdecimal():
+            position += 1  # it belongs to the number before it
+            continue
         matches = [
             m
             for m in labels.at(names, position)
@@ -178,7 +181,7 @@ def _closeness(row: Row) -> list[int]:
     """Return a number for each word that changes where a wide gap lies between two words."""
     group, groups = 0, [0]
     for last, word in pairwise(row.words):
-        group += word.x0 - last.x1 > 1.6 * min(last.height, word.height)
+        group += word.x0 - last.x1 > 0.55 * min(last.height, word.height)
         groups.append(group)
     return groups
 
@@ -231,8 +234,15 @@ def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, S
         row = document.rows[index].row
         if row.page is not label_row.page or row.y0 - bottom > 1.6 * label_row.height:
             return
+        if heads_table(document, index):
+            return
         for segment in row.segments:
             width = min(hit.x1 - hit.x0, segment.x1 - segment.x0)
             if overlap(hit.x0, hit.x1, segment.x0, segment.x1) > 0.4 * width:
                 yield index, segment
                 bottom = row.y1
+
+
+def heads_table(document: Document, row: int) -> bool:
+    """Return whether a row names the columns of a table."""
+    return sum(h.field.startswith("column_") for h in document.rows[row].hits) > 2

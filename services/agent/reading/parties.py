@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from .evidence import Candidate, ranked
 from .fields import find_identifiers
 from .layout import Row, Segment, overlap, squeezed
-from .marking import SECTIONS, Document, Hit, near
-from .values import tokens, vat_ids
+from .marking import SECTIONS, Document, Hit, heads_table, near
+from .values import ibans, tokens, vat_ids
 
 SEPARATORS = re.compile(
     r"\s*[●•|·∙■▪◦✉☎]\s*"
@@ -19,6 +19,7 @@ TOWN = re.compile(
     r"(?:\d{4,5}|\d{2}-\d{3}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
     r"|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}(?:-\d{4})?\b"
 )
+REACHED = re.compile(r"@|\bwww\.|https?:|\+\d{2}[\d ()/-]{6}")
 NOT_A_NAME = ("not_name", "other_number", "tax_id", "buyer_tax_id", "iban", "other_date")
 REACH = 14  # rows that a section goes on for at most
 
@@ -39,11 +40,7 @@ def sections(document: Document) -> dict[int, tuple[str, list[Piece]]]:
 
 def _opened(document: Document) -> list[Hit]:
     """Return the labels that open a section: not those that head a table's columns."""
-    return [h for h in document.hits(*SECTIONS) if h.alone and not _heads_table(document, h.row)]
-
-
-def _heads_table(document: Document, row: int) -> bool:
-    return sum(h.field.startswith("column_") for h in document.rows[row].hits) > 2
+    return [h for h in document.hits(*SECTIONS) if h.alone and not heads_table(document, h.row)]
 
 
 def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
@@ -58,7 +55,7 @@ def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
         marked = document.rows[index]
         if marked.row.page is not own.page or marked.row.y0 - bottom > 3 * height:
             return
-        if _heads_table(document, index):
+        if heads_table(document, index):
             return
         if any(h.row == index and hit.x0 - height < h.x0 < right for h in opened):
             return
@@ -170,7 +167,8 @@ def _company(document: Document, text: str) -> bool:
     for form in document.labels.legal_forms:
         for at in range(1, len(found) - len(form) + 1):
             if tuple(found[at : at + len(form)]) == form and len(found) - at - len(form) <= 2:
-                return _written_as_form(text, form)
+                after = found[at + len(form) :]  # a street's number does not end a name
+                return _written_as_form(text, form) and not any(t.isdecimal() for t in after)
     return False
 
 
@@ -185,6 +183,7 @@ def _written_as_form(text: str, form: tuple[str, ...]) -> bool:
 
 def _letterheads(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
     """Yield companies named on the page outside the buyer's and others' sections."""
+    marks = _sellers_marks(document, owned)
     for index, marked in enumerate(document.rows):
         row = marked.row
         for segment in row.segments:
@@ -199,8 +198,42 @@ def _letterheads(document: Document, owned: dict[int, str]) -> Iterator[Candidat
                 start = row.text.find(name)
                 score = 0.5 + 0.12 * (row.y0 < 0.2 * row.page.height and row.page.index == 0)
                 score += 0.1 * (len(SEPARATORS.split(segment.text)) > 2)
+                score += _standing(document, Piece(index, segment), marks)
                 end = start + len(name)
                 yield document.read(name, index, max(start, 0), end, score, "a company by its form")
+
+
+def _sellers_marks(document: Document, owned: dict[int, str]) -> list[Piece]:
+    """Return the segments that say a tax id, an account or how to reach somebody: a seller's."""
+    found = []
+    for index, marked in enumerate(document.rows):
+        at = [h.start for h in marked.hits if h.field in ("tax_id", "iban")]
+        at += [m.start for m in (*vat_ids(marked.row.text), *ibans(marked.row.text))]
+        at += [m.start() for m in REACHED.finditer(marked.row.text)]
+        for segment in marked.row.segments:
+            start = marked.row.text.find(segment.text)
+            inside = any(start <= one < start + len(segment.text) for one in at)
+            if inside and owned.get(id(segment), "supplier_section") == "supplier_section":
+                found.append(Piece(index, segment))
+    return found
+
+
+def _standing(document: Document, name: Piece, marks: list[Piece]) -> float:
+    """Return what speaks for a seller in what stands with a name, or against it.
+
+    Sellers give their tax id, account or ways to reach them with it; who heads an address and
+    nothing else is written to.
+    """
+    block = next(b for b in document.blocks if name.segment in b.segments)
+    page, lone = block.page, len(document.rows[name.row].row.segments) == 1
+    for mark in marks:
+        near = -1 <= mark.row - name.row <= 3 and document.rows[mark.row].row.page is page
+        over = overlap(mark.segment.x0, mark.segment.x1, name.segment.x0, name.segment.x1) > 0
+        if mark.segment in block.segments or (near and (over or lone)):
+            return 0.15
+    town = any(TOWN.search(each.text) for each in block.segments[1:5])
+    heads = name.segment is block.segments[0] and len(SEPARATORS.split(name.segment.text)) == 1
+    return -0.12 if heads and town else 0.0
 
 
 def _top_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:

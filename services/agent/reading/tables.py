@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .layout import Segment, overlap
 from .marking import Document, Marked
@@ -126,7 +127,15 @@ def _columns(document: Document, group: list[int]) -> list[Column]:
         name = _column_name(document, " ".join(s.text for s in cell))
         if name:
             columns.append(Column(name, min(s.x0 for s in cell), max(s.x1 for s in cell)))
-    return sorted(columns, key=lambda c: c.x0)
+    return _described(sorted(columns, key=lambda c: c.x0))
+
+
+def _described(columns: list[Column]) -> list[Column]:
+    """Have a column of codes hold the descriptions where none does: "Article" names either."""
+    if any(c.field == "column_description" for c in columns):
+        return columns
+    last = next((c for c in reversed(columns) if c.field == "column_code"), None)
+    return [replace(c, field="column_description") if c is last else c for c in columns]
 
 
 def _stands_under(cell: list[Segment], piece: Segment) -> bool:
@@ -190,6 +199,9 @@ def placed_cells(document: Document, header: Header, index: int) -> Iterator[tup
 def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Iterator[Segment]:
     """Split a segment that runs over several columns at the words under other headers."""
     under = [_under(word, header) for word in segment.words]
+    for index, (word, after) in enumerate(pairwise(segment.words)):
+        if under[index] is None and _one_number(word, after):
+            under[index] = under[index + 1]
     part: list[Word] = []
     last: Column | None = None
     for word, column in zip(segment.words, under, strict=True):
@@ -205,6 +217,14 @@ def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Itera
         part.append(word)
         last = column if column is not None else last
     yield Segment(tuple(part))
+
+
+def _one_number(word: Word, after: Word) -> bool:
+    """Return whether two words are one number, its thousands set apart by a space."""
+    grouped = re.fullmatch(r"[-\u2212]?\D{0,3}\d{1,3}", word.text) and re.match(
+        r"\d{3}(?!\d)", after.text
+    )
+    return bool(grouped) and after.x0 - word.x1 < 0.5 * word.height
 
 
 def _begins_column(word: Word, header: Header) -> bool:

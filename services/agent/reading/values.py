@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import product
@@ -113,7 +113,13 @@ def numbers(text: str, locale: Locale) -> list[Number]:
         number = _number(match, locale)
         if number is not None:
             found.append(number)
-    return found
+    return [_remark(text, n) if n is not found[-1] else n for n in found]
+
+
+def _remark(text: str, number: Number) -> Number:
+    """Return a number in brackets amid others as it is: only the last one there is negative."""
+    bracketed = text[number.start] == "(" and number.value < 0
+    return replace(number, value=-number.value) if bracketed else number
 
 
 def _number(match: re.Match[str], locale: Locale) -> Number | None:
