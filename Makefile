@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml)) gateway
 IMAGE := build/protos.binpb
 TESTS ?=
+EVAL ?=
 STORES ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt lock load fault contracts baseline clean
+.PHONY: help demo run test check fmt lock eval load fault contracts baseline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +34,9 @@ check: $(VENV)/.synced contracts ## lint, types, import rules, contracts, house 
 fmt: $(VENV)/.synced ## format and mend what ruff can mend
 	@$(BIN)/ruff check --fix -q . || true
 	@$(BIN)/ruff format -q .
+
+eval: $(VENV)/.synced ## score the reading engine on made documents, and on EVAL="DIR …"; writes docs/READING.md
+	@$(BIN)/python -m examples.generator.evaluate $(EVAL)
 
 load: $(VENV)/.synced ## measure requests/s, latency and CPU per request; writes docs/LOAD.md
 	@$(BIN)/python -m tests.load

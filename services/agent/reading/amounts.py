@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
 
+from .balance import balanced
 from .evidence import Candidate, ranked
 from .marking import Document, Found, Hit, Marked, near
 from .values import Number, adds_up, rate_triples
@@ -49,7 +50,16 @@ def totals(
     `paid` is what a receipt says was tendered less the change.
     """
     parts = list(tax_parts(document, item_rows))
-    found = {name: ranked(_labelled(document, document.hits(name), item_rows)) for name in TOTALS}
+    # what is tendered, changed and rounded on a till slip adds up in many ways
+    slip = paid is not None or document.hits("tendered", "rounding")
+    borne = {} if slip else balanced(document, item_rows, line_sum)
+    found = {
+        name: ranked([*_labelled(document, document.hits(name), item_rows), *borne.get(name, ())])
+        for name in TOTALS
+    }
+    by_rate = _taxes_by_rate(document, item_rows)
+    if by_rate:
+        found["tax"] = _with_sum(found["tax"], by_rate, "the sum of tax by rate")
     if parts:
         found["tax"] = _with_sum(found["tax"], [p.tax for p in parts], "the sum of tax by rate")
         found["net"] = _with_sum(found["net"], [p.base for p in parts], "the sum of tax bases")
@@ -63,11 +73,30 @@ def totals(
 
 
 def _labelled(document: Document, hits: list[Hit], item_rows: set[int]) -> Iterator[Candidate]:
+    of_items = {id(document.rows[row]) for row in item_rows}
+
+    def find(marked: Marked, start: int, end: int) -> Found:
+        return () if id(marked) in of_items else find_amounts(marked, start, end)
+
     for hit in hits:
         if hit.row in item_rows:
             continue
-        for candidate in near(document, hit, find_amounts):
+        for candidate in near(document, hit, find):
             yield candidate.scored(candidate.score * 0.9 * (1.0 if hit.opens else 0.85))
+
+
+def _taxes_by_rate(document: Document, item_rows: set[int]) -> list[Candidate]:
+    """Return the taxes that stand in rows of their own, each with another rate."""
+    found: dict[Decimal, Candidate] = {}
+    for hit in document.hits("tax"):
+        marked = document.rows[hit.row]
+        rates = [n.value for n in marked.numbers if n.percent]
+        money = [n for n in marked.numbers if n.money and n.end > hit.start]
+        if hit.row not in item_rows and len(rates) == 1 and money:
+            last = money[-1]
+            seen = document.read(last.value, hit.row, last.start, last.end, 0.8, "")
+            found.setdefault(rates[0], seen)
+    return list(found.values()) if len(found) > 1 else []
 
 
 def _with_sum(found: list[Candidate], parts: list[Candidate], why: str) -> list[Candidate]:

@@ -150,8 +150,19 @@ def _same_row(group: list[Word], word: Word) -> bool:
     return not any(min(w.x1, word.x1) - max(w.x0, word.x0) > 0.5 * word.height for w in group)
 
 
+def usual_space(rows: Iterable[Row]) -> float:
+    """Return the usual gap between two words of a cell, in heights; 0.0 where none has two."""
+    gaps = [
+        (word.x0 - last.x1) / word.height
+        for row in rows
+        for segment in row.segments
+        for last, word in pairwise(segment.words)
+    ]
+    return median(gaps) if gaps else 0.0
+
+
 def blocks_of(page: Page, rows: list[Row]) -> list[Block]:
-    """Return a page's blocks: segments below each other with a common left edge or middle."""
+    """Return a page's blocks: segments below each other with a common edge or middle."""
     stacks: list[list[Segment]] = []
     for segment in (s for row in rows for s in row.segments):
         stack = next((s for s in reversed(stacks[-40:]) if _goes_on(s[-1], segment)), None)
@@ -169,7 +180,8 @@ def _goes_on(above: Segment, below: Segment) -> bool:
         return False
     left = abs(above.x0 - below.x0) < 1.2 * height
     middle = abs((above.x0 + above.x1) - (below.x0 + below.x1)) / 2 < 1.2 * height
-    return left or middle
+    right = abs(above.x1 - below.x1) < 0.3 * height
+    return left or middle or right
 
 
 def overlap(a0: float, a1: float, b0: float, b1: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from .grids import grid
 from .layout import Row, Segment, squeezed
 from .marking import Document, Marked
 from .tables import Header, headers, placed_cells
@@ -65,6 +66,10 @@ def items(document: Document) -> list[Line]:
         found += _lines(document, header, body)
         if len(found) > MAX_LINES:
             return found[:MAX_LINES]
+    unnamed = None if found else grid(document)
+    if unnamed is not None:
+        header, end = unnamed
+        found = _lines(document, header, list(_body(document, header, end)))
     return found
 
 
@@ -113,8 +118,38 @@ def _lines(document: Document, header: Header, body: list[int]) -> list[Line]:
     if not anchors:
         return []
     _fill(document, placed, anchors)
-    lines = [_line(document, item) for item in anchors]
-    return [line for line in lines if line is not None]
+    anchors = anchors[: _summed(document, anchors, header)]
+    lines = [line for line in (_line(document, item) for item in anchors) if line is not None]
+    priced = header.column("column_unit_price") is not None
+    credited = sum(line.amount < 0 for line in lines) > len(lines) / 2
+    return [line for line in lines if not _adjusts(document, line, priced, credited)]
+
+
+def _summed(document: Document, items: list[Item], header: Header) -> int:
+    """Return how many items come before the one that is their sum, whatever it is called."""
+    counted = header.column("column_unit_price") or header.column("column_quantity")
+    total = Decimal(0)
+    for number, item in enumerate(items):
+        names = ("column_quantity", "column_unit_price")
+        bare = all(_cell_number(document, item, name) is None for name in names)
+        rest = [each.amount.value for each in items[number:]]
+        if number and bare and rest[0] == total and (counted or _ends(rest)):
+            return number
+        total += item.amount.value
+    return len(items)
+
+
+def _ends(rest: list[Decimal]) -> bool:
+    """Return whether net, tax and gross are what is left, or a total alone."""
+    return len(rest) == 1 or (len(rest) > 2 and rest[0] + rest[1] == rest[2])
+
+
+def _adjusts(document: Document, line: Line, priced: bool, credited: bool) -> bool:
+    """Return whether a row is a discount or charge on all items rather than one of them."""
+    named = any(h.field == "adjustment" and h.opens for h in document.rows[line.row].hits)
+    if not named or line.adds_up or (line.quantity is not None and line.unit_price is not None):
+        return False
+    return (line.amount < 0) != credited or (priced and line.unit_price is None)
 
 
 def _only_number(segment: Segment, locale: Locale) -> Number | None:
@@ -247,9 +282,12 @@ def _line(document: Document, item: Item) -> Line | None:
 
 
 def _cell_number(document: Document, item: Item, name: str) -> Decimal | None:
+    """Return the first number in an item's cells of a column; a share is none of units or price."""
+    of_shares = name not in ("column_quantity", "column_unit_price")
     for _, segment in item.cells.get(name, []):
         for number in numbers(segment.text, document.locale):
-            return number.value
+            if of_shares or not number.percent:
+                return number.value
     return None
 
 

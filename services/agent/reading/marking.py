@@ -7,13 +7,15 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from .evidence import Box, Candidate
-from .layout import Block, Row, Segment, blocks_of, box_of, overlap, rows_of
+from .evidence import OCR, Box, Candidate
+from .layout import Block, Row, Segment, blocks_of, box_of, overlap, rows_of, usual_space
 from .values import Day, Locale, Number, days, locale_of, numbers, tokens
 from .vocabulary import Label, Labels, languages, load
 from .words import Page
 
 SECTIONS = ("supplier_section", "buyer_section", "other_section")
+# totals stand in frames, further below their names than other values
+FRAMED = {"net", "tax", "gross", "amount_due"}
 # what ends the value of a label before it in the same row
 BLOCKING = {
     "invoice_number",
@@ -111,12 +113,13 @@ def mark(pages: list[Page]) -> Document:
     locale = locale_of((row.text for row in rows), american=american)
     if chosen[:1] == ("en",) and not _has_marks(rows):
         locale = Locale(".", locale.month_first)
+    space = usual_space(rows)
     marked = [
         Marked(
             row,
             _free_numbers(row, locale, found := days(row.text, locale, labels.months)),
             found,
-            _hits(row, index, labels),
+            _hits(row, index, labels, space),
         )
         for index, row in enumerate(rows)
     ]
@@ -135,11 +138,11 @@ def _free_numbers(row: Row, locale: Locale, dates: list[Day]) -> list[Number]:
 def _languages(rows: list[Row]) -> tuple[str, ...]:
     """Return the document's language and those it may be mixed with, by labels that fit."""
     votes: Counter[str] = Counter()
+    said = [tokens(row.text) for row in rows]
     for language in languages():
         labels = load((language,))
         seen: set[tuple[str, ...]] = set()
-        for row in rows:
-            found = tokens(row.text)
+        for found in said:
             for index in range(len(found)):
                 seen.update(h.words for h in labels.at(found, index)[:1])
         votes[language] = sum(len("".join(words)) + len(words) for words in seen)
@@ -148,11 +151,11 @@ def _languages(rows: list[Row]) -> tuple[str, ...]:
     return tuple(name for name in ordered if name == ordered[0] or votes[name] > 0.6 * best)
 
 
-def _hits(row: Row, index: int, labels: Labels) -> list[Hit]:
+def _hits(row: Row, index: int, labels: Labels, space: float) -> list[Hit]:
     found = [(token, at) for at, word in enumerate(row.words) for token in tokens(word.text)]
     names = [token for token, _ in found]
     starts = {id(s.words[0]) for s in row.segments}
-    close = _closeness(row)
+    close = _closeness(row, space)
     hits: list[Hit] = []
     position = 0
     while position < len(found):
@@ -170,18 +173,31 @@ def _hits(row: Row, index: int, labels: Labels) -> list[Hit]:
         if not matches:
             position += 1
             continue
-        longest = len(matches[0].words)
-        span = (found[position][1], found[position + longest - 1][1])
-        hits += [_hit(row, index, m, span, starts) for m in matches if len(m.words) == longest]
-        position += longest
+        for label in _longest(matches):
+            span = (found[position][1], found[position + len(label.words) - 1][1])
+            hits.append(_hit(row, index, label, span, starts))
+        position += len(matches[0].words)
     return hits
 
 
-def _closeness(row: Row) -> list[int]:
-    """Return a number for each word that changes where a wide gap lies between two words."""
+def _longest(matches: list[Label]) -> Iterator[Label]:
+    """Yield the longest labels of columns, and the longest of what is none."""
+    for of_column in (False, True):
+        kind = [m for m in matches if m.field.startswith("column_") == of_column]
+        yield from (m for m in kind if len(m.words) == len(kind[0].words))
+
+
+def _closeness(row: Row, space: float) -> list[int]:
+    """Return a number for each word that changes where a wide gap lies between two words.
+
+    A gap is wide by the height of the words, and by the usual space of the document:
+    typewriter faces set all words far apart.
+    """
     group, groups = 0, [0]
+    least = 1.2 if row.page.source == OCR else 0.55  # where words end is guessed in pictures
     for last, word in pairwise(row.words):
-        group += word.x0 - last.x1 > 0.55 * min(last.height, word.height)
+        wide = max(least, 1.5 * space) * min(last.height, word.height)
+        group += word.x0 - last.x1 > wide
         groups.append(group)
     return groups
 
@@ -232,7 +248,8 @@ def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, S
     bottom = label_row.y1
     for index in range(hit.row + 1, min(hit.row + 1 + reach, len(document.rows))):
         row = document.rows[index].row
-        if row.page is not label_row.page or row.y0 - bottom > 1.6 * label_row.height:
+        apart = 2.8 if hit.field in FRAMED and index == hit.row + 1 else 1.6
+        if row.page is not label_row.page or row.y0 - bottom > apart * label_row.height:
             return
         if heads_table(document, index):
             return

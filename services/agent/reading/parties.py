@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from .evidence import Candidate, ranked
 from .fields import find_identifiers
 from .layout import Row, Segment, overlap, squeezed
-from .marking import SECTIONS, Document, Hit, heads_table, near
+from .marking import SECTIONS, Document, Found, Hit, Marked, near
+from .sections import Piece, opened_by, owners, sections
 from .values import ibans, tokens, vat_ids
 
 SEPARATORS = re.compile(
@@ -19,60 +19,14 @@ TOWN = re.compile(
     r"(?:\d{4,5}|\d{2}-\d{3}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
     r"|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}(?:-\d{4})?\b"
 )
+STREET = re.compile(r"[\s,]\d{1,4}\s?[a-zA-Z]?$")
+GROUPED = re.compile(r"(?<!\w)\d{2,4}(?:[ .-]\d{2,4}){1,4}(?![\w.,]\d|\w)")
 REACHED = re.compile(r"@|\bwww\.|https?:|\+\d{2}[\d ()/-]{6}")
 NOT_A_NAME = ("not_name", "other_number", "tax_id", "buyer_tax_id", "iban", "other_date")
-REACH = 14  # rows that a section goes on for at most
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A segment below or beside a section's label."""
-
-    row: int
-    segment: Segment
-
-
-def sections(document: Document) -> dict[int, tuple[str, list[Piece]]]:
-    """Return each section that a label opens, by the number of its hit: its field and pieces."""
-    opened = _opened(document)
-    return {n: (hit.field, list(_region(document, hit, opened))) for n, hit in enumerate(opened)}
-
-
-def _opened(document: Document) -> list[Hit]:
-    """Return the labels that open a section: not those that head a table's columns."""
-    return [h for h in document.hits(*SECTIONS) if h.alone and not heads_table(document, h.row)]
-
-
-def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
-    own = document.rows[hit.row].row
-    right = min((h.x0 for h in opened if h.row == hit.row and h.x0 > hit.x1), default=float("inf"))
-    height = own.height
-    for segment in own.segments:
-        if hit.x0 <= segment.x0 < right:
-            yield Piece(hit.row, segment)
-    bottom = own.y1
-    for index in range(hit.row + 1, min(hit.row + 1 + REACH, len(document.rows))):
-        marked = document.rows[index]
-        if marked.row.page is not own.page or marked.row.y0 - bottom > 3 * height:
-            return
-        if heads_table(document, index):
-            return
-        if any(h.row == index and hit.x0 - height < h.x0 < right for h in opened):
-            return
-        inside = [s for s in marked.row.segments if hit.x0 - 1.5 * height <= s.x0 < right]
-        for segment in inside:
-            yield Piece(index, segment)
-        if inside:
-            bottom = marked.row.y1
-
-
-def owners(document: Document) -> dict[int, str]:
-    """Return which section each segment belongs to (by id of the segment)."""
-    return {id(p.segment): field for field, pieces in sections(document).values() for p in pieces}
 
 
 def _section_names(document: Document, wanted: str) -> Iterator[Candidate]:
-    opened = _opened(document)
+    opened = opened_by(document)
     for number, (field, pieces) in sections(document).items():
         if field != wanted:
             continue
@@ -164,10 +118,11 @@ def _may_be_name(document: Document, row: int, text: str) -> bool:
 def _company(document: Document, text: str) -> bool:
     """Return whether a text ends in a legal form ("GmbH", "Sdn Bhd") after a name."""
     found = tokens(text)
-    for form in document.labels.legal_forms:
-        for at in range(1, len(found) - len(form) + 1):
-            if tuple(found[at : at + len(form)]) == form and len(found) - at - len(form) <= 2:
-                after = found[at + len(form) :]  # a street's number does not end a name
+    for at in range(1, len(found)):
+        for form in document.labels.legal_forms.get(found[at], ()):
+            after = found[at + len(form) :]
+            if tuple(found[at : at + len(form)]) == form and len(after) <= 2:
+                # a street's number does not end a name
                 return _written_as_form(text, form) and not any(t.isdecimal() for t in after)
     return False
 
@@ -181,9 +136,10 @@ def _written_as_form(text: str, form: tuple[str, ...]) -> bool:
     return any(w[0].isupper() or "." in w for w in words)
 
 
-def _letterheads(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
+def _letterheads(
+    document: Document, owned: dict[int, str], marks: list[Piece]
+) -> Iterator[Candidate]:
     """Yield companies named on the page outside the buyer's and others' sections."""
-    marks = _sellers_marks(document, owned)
     for index, marked in enumerate(document.rows):
         row = marked.row
         for segment in row.segments:
@@ -213,7 +169,7 @@ def _sellers_marks(document: Document, owned: dict[int, str]) -> list[Piece]:
         for segment in marked.row.segments:
             start = marked.row.text.find(segment.text)
             inside = any(start <= one < start + len(segment.text) for one in at)
-            if inside and owned.get(id(segment), "supplier_section") == "supplier_section":
+            if inside and owned.get(id(segment)) != "buyer_section":
                 found.append(Piece(index, segment))
     return found
 
@@ -227,16 +183,36 @@ def _standing(document: Document, name: Piece, marks: list[Piece]) -> float:
     block = next(b for b in document.blocks if name.segment in b.segments)
     page, lone = block.page, len(document.rows[name.row].row.segments) == 1
     for mark in marks:
-        near = -1 <= mark.row - name.row <= 3 and document.rows[mark.row].row.page is page
+        near = 0 <= mark.row - name.row <= 5 and document.rows[mark.row].row.page is page
         over = overlap(mark.segment.x0, mark.segment.x1, name.segment.x0, name.segment.x1) > 0
-        if mark.segment in block.segments or (near and (over or lone)):
+        if near and (over or lone or mark.segment in block.segments):
             return 0.15
-    town = any(TOWN.search(each.text) for each in block.segments[1:5])
-    heads = name.segment is block.segments[0] and len(SEPARATORS.split(name.segment.text)) == 1
-    return -0.12 if heads and town else 0.0
+    # a sender's line above an address is none of its lines
+    lines = [each for each in block.segments if len(SEPARATORS.split(each.text)) == 1]
+    if name.segment not in lines:
+        return 0.0
+    below = lines[lines.index(name.segment) + 1 :][:4]
+    return -0.12 if any(TOWN.search(each.text) for each in below) else 0.0
 
 
-def _top_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
+def _sender_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
+    """Yield whose name opens a line that goes on to a town: what a letter's window shows."""
+    for index, marked in enumerate(document.rows):
+        for segment in marked.row.segments:
+            parts = [squeezed(part) for part in SEPARATORS.split(segment.text)]
+            named = len(parts) > 2 and any(TOWN.search(part) for part in parts[1:])
+            if not named or owned.get(id(segment)) == "buyer_section":
+                continue
+            if len(tokens(parts[0])) > 8 or not _may_be_name(document, index, parts[0]):
+                continue
+            start = max(0, marked.row.text.find(parts[0]))
+            end = start + len(parts[0])
+            yield document.read(parts[0], index, start, end, 0.62, "opens a line of its address")
+
+
+def _top_lines(
+    document: Document, owned: dict[int, str], marks: list[Piece]
+) -> Iterator[Candidate]:
     """Yield the first lines of the first page that are no title, label or number."""
     first = [m for m in document.rows if m.row.page.index == 0][:6]
     for number, marked in enumerate(first):
@@ -248,11 +224,12 @@ def _top_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]
             continue
         if owned.get(id(segment), "supplier_section") != "supplier_section":
             continue
-        if re.search(r"https?:|www\.|^[+\d]", text):
+        if re.search(r"https?:|www\.|^[+\d]", text) or STREET.search(text):
             continue
         large = 0.1 * (marked.row.height > 1.3 * document.word_height)
         large -= 0.1 * (marked.row.height < 0.9 * document.word_height)
         score = 0.34 + large - 0.03 * number
+        score += 1.5 * _standing(document, Piece(index, segment), marks)
         yield document.read(text, index, 0, len(text), score, "at the top of the page")
 
 
@@ -268,12 +245,14 @@ def _account_holders(document: Document) -> Iterator[Candidate]:
 def supplier_names(document: Document) -> list[Candidate]:
     """Return the candidates for who sells, best first."""
     owned = owners(document)
+    marks = _sellers_marks(document, owned)
     return ranked(
         [
             *_section_names(document, "supplier_section"),
-            *_letterheads(document, owned),
+            *_letterheads(document, owned, marks),
+            *_sender_lines(document, owned),
             *_account_holders(document),
-            *_top_lines(document, owned),
+            *_top_lines(document, owned, marks),
         ]
     )
 
@@ -335,7 +314,8 @@ def _address_below(document: Document, index: int, segment: Segment) -> str | No
             continue
         hits = [h for h in document.rows[below].hits if h.field == "not_name" and h.opens]
         text = text[hits[0].end :].strip(" :") if hits and row.text.startswith(text) else text
-        lines.append(text)
+        if text:
+            lines.append(text)
         if TOWN.search(text):
             return "\n".join(lines)
     return None
@@ -365,7 +345,7 @@ def supplier_tax_ids(document: Document) -> list[Candidate]:
             "buyer_tax_id"
         ):
             continue
-        for candidate in near(document, hit, find_identifiers):
+        for candidate in near(document, hit, _find_ids):
             value = str(candidate.value)
             digits = sum(c.isdigit() for c in value)
             if digits >= 7 and not any(value in s or s in value for s in shaped):
@@ -373,9 +353,16 @@ def supplier_tax_ids(document: Document) -> list[Candidate]:
     return [c for c in ranked(found) if c.score >= 0.45]
 
 
+def _find_ids(marked: Marked, start: int, end: int) -> Found:
+    """Find tax ids: codes, and numbers whose digits are set in groups."""
+    for match in GROUPED.finditer(marked.row.text, start, end):
+        yield re.sub(r"[ .-]", "", match[0]), match.start(), match.end(), 1.0
+    yield from find_identifiers(marked, start, end)
+
+
 def _suppliers(document: Document, owned: dict[int, str], row: int, start: int) -> bool:
     words = document.rows[row].row.words_at(start, start + 1)
     for segment in document.rows[row].row.segments:
         if words and words[0] in segment.words:
-            return owned.get(id(segment), "supplier_section") == "supplier_section"
+            return owned.get(id(segment)) != "buyer_section"
     return True

@@ -53,7 +53,7 @@ def _stands_apart(document: Document, index: int) -> bool:
 
 def _letters_for_digits(text: str) -> str:
     """Undo what OCR mistakes within words of capitals: 0 for O and 1 for I."""
-    text = re.sub(r"(?<=[A-Z])0(?=[A-Z])", "O", text)
+    text = re.sub(r"(?<=[A-Z])0+(?=[A-Z])", lambda m: "O" * len(m[0]), text)
     return re.sub(r"(?<=[A-Z])1(?=[A-Z])|\b1(?=[A-Z]{3})", "I", text)
 
 
@@ -92,15 +92,15 @@ def _has_form(document: Document, text: str) -> bool:
     forms = document.labels.legal_forms
     return any(
         found[at : at + len(form)] == form
-        for form in forms
         for at in range(1, len(found))
+        for form in forms.get(found[at], ())
         if len("".join(form)) > 2 or len(form) > 1
     )
 
 
 def _is_form(document: Document, text: str) -> bool:
     found = tuple(tokens(text))
-    return found in document.labels.legal_forms
+    return found in document.labels.legal_forms.get(found[0] if found else "", ())
 
 
 def rounded_total(document: Document) -> Decimal | None:

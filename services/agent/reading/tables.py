@@ -11,6 +11,12 @@ from .values import Locale, numbers, tokens
 from .words import Word
 
 HEADER_ROWS = 6
+FAR = 8  # heights: a number further from its column's name is none of the column
+PLAIN = (
+    ["column_description", "column_amount"],
+    ["column_description", "column_gross_amount"],
+)
+TOTALS = ("net", "tax", "gross", "amount_due", "line_total")
 NUMERIC = {
     "column_quantity",
     "column_unit_price",
@@ -87,7 +93,7 @@ def _header_at(document: Document, index: int) -> Header | None:
     for size in range(len(group), 0, -1):
         columns = _columns(document, group[:size])
         names = {c.field for c in columns}
-        if _is_table(names):
+        if _is_table(names) or _is_plain(document, columns, group[:size]):
             return _shrunk(document, columns, group[:size])
     return None
 
@@ -96,6 +102,23 @@ def _is_table(names: set[str]) -> bool:
     paid = names & {"column_amount", "column_gross_amount", "column_tax_amount"}
     taxes = names & {"column_base", "column_tax_amount"}
     return bool(paid) and (len(names) >= 3 or (len(names) == 2 and bool(taxes)))
+
+
+def _is_plain(document: Document, columns: list[Column], group: list[int]) -> bool:
+    """Return whether two names head texts with an amount each, the next row below them first."""
+    below = group[-1] + 1
+    if [c.field for c in columns] not in PLAIN or below >= len(document.rows):
+        return False
+    left, right = columns
+    row = document.rows[below].row
+    if len(row.segments) != 2 or not any(n.money for n in document.rows[below].numbers):
+        return False
+    text, amount = row.segments
+    return (
+        abs(text.x0 - left.x0) < document.word_height
+        and overlap(amount.x0, amount.x1, right.x0, right.x1) > 0
+        and not any(h.opens for h in document.rows[below].hits if h.field in TOTALS)
+    )
 
 
 def _shrunk(document: Document, columns: list[Column], group: list[int]) -> Header:
@@ -127,7 +150,7 @@ def _columns(document: Document, group: list[int]) -> list[Column]:
         name = _column_name(document, " ".join(s.text for s in cell))
         if name:
             columns.append(Column(name, min(s.x0 for s in cell), max(s.x1 for s in cell)))
-    return _described(sorted(columns, key=lambda c: c.x0))
+    return _paid(_described(sorted(columns, key=lambda c: c.x0)))
 
 
 def _described(columns: list[Column]) -> list[Column]:
@@ -136,6 +159,19 @@ def _described(columns: list[Column]) -> list[Column]:
         return columns
     last = next((c for c in reversed(columns) if c.field == "column_code"), None)
     return [replace(c, field="column_description") if c is last else c for c in columns]
+
+
+def _paid(columns: list[Column]) -> list[Column]:
+    """Have the last column of numbers hold the amounts where none is named so."""
+    names = {c.field for c in columns}
+    items = {"column_description", "column_unit_price"} <= names
+    if not items or names & {"column_amount", "column_gross_amount"}:
+        return columns
+    last = columns[-1]
+    priced = sum(c.field == "column_unit_price" for c in columns)
+    if last.field not in NUMERIC or (last.field == "column_unit_price" and priced < 2):
+        return columns
+    return [*columns[:-1], replace(last, field="column_amount")]
 
 
 def _stands_under(cell: list[Segment], piece: Segment) -> bool:
@@ -249,7 +285,8 @@ def _column_of(segment: Segment, header: Header, locale: Locale) -> Column | Non
     if not choices:
         return None
     if numeric:
-        return max(choices, key=lambda c: _closeness(segment, c))
+        near = max(choices, key=lambda c: _closeness(segment, c))
+        return near if _closeness(segment, near) > -FAR * segment.words[0].height else None
     best = max(choices, key=lambda c: overlap(c.x0, c.x1, segment.x0, segment.x1))
     if overlap(best.x0, best.x1, segment.x0, segment.x1) > 0:
         return best

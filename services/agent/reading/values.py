@@ -196,14 +196,22 @@ def _days(text: str, locale: Locale, months: dict[str, int]) -> Iterator[Day]:
         swap = b > 12 or (locale.month_first and a <= 12 and m[2] != ".")
         day, month = (b, a) if swap else (a, b)
         yield from _day(m, (_year(m[4]), month, day), sure=a > 12 or b > 12 or m[2] == ".")
-    for m in _DAY_NAME.finditer(text):
+    for m in _each(_DAY_NAME, text):
         if named := _month(m[2], months):
             yield from _day(m, (_year(m[3]), named, int(m[1])), sure=True)
-    for m in _NAME_DAY.finditer(text):
+    for m in _each(_NAME_DAY, text):
         if named := _month(m[1], months):
             yield from _day(m, (int(m[3]), named, int(m[2])), sure=True)
     for m in _COMPACT.finditer(text):
         yield from _day(m, (int(m[1]), int(m[2]), int(m[3])), sure=False)
+
+
+def _each(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """Yield all matches, those too that begin within another: "6  Datum  27 oktober 2026"."""
+    found = pattern.search(text)
+    while found:
+        yield found
+        found = pattern.search(text, found.start() + 1)
 
 
 def _day(m: re.Match[str], parts: tuple[int, int, int], *, sure: bool) -> Iterator[Day]:

@@ -1,11 +1,13 @@
 """What documents call things, one data file a language: a new file is a new language."""
 
+import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import chain, product
 
 from .values import tokens
 
@@ -25,12 +27,12 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """All labels of some languages by their first token, month names, and legal forms."""
+    """All labels of some languages and legal forms by their first token, and month names."""
 
     by_first: dict[str, tuple[Label, ...]]
     endings: tuple[Label, ...]
     months: dict[str, int]
-    legal_forms: tuple[tuple[str, ...], ...]
+    legal_forms: dict[str, tuple[tuple[str, ...], ...]]
 
     def at(self, found: list[str], index: int) -> list[Label]:
         """Return the labels that begin at this token, the longest first."""
@@ -59,7 +61,7 @@ def load(wanted: tuple[str, ...]) -> Labels:
     months: dict[str, int] = {}
     for language in wanted:
         data = _file(language)
-        for label in _labels(language, data):
+        for label in dict.fromkeys(_labels(language, data)):
             if label.words[0].startswith("*"):
                 endings.append(label)
             else:
@@ -67,10 +69,13 @@ def load(wanted: tuple[str, ...]) -> Labels:
         for number, names in enumerate(data["months"], start=1):
             months.update({" ".join(tokens(name)): number for name in names.split()})
     # a firm abroad keeps its legal form, whatever language its invoice is in
-    forms = [tuple(tokens(form)) for name in languages() for form in _file(name)["legal_forms"]]
+    forms: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for form in (tuple(tokens(f)) for name in languages() for f in _file(name)["legal_forms"]):
+        forms[form[0]].append(form)
     endings = [replace(e, words=(e.words[0][1:],)) for e in endings]
     first = {word: tuple(found) for word, found in by_first.items()}
-    return Labels(first, tuple(endings), months, tuple(forms))
+    by_word = {word: tuple(dict.fromkeys(found)) for word, found in forms.items()}
+    return Labels(first, tuple(endings), months, by_word)
 
 
 @cache
@@ -84,8 +89,15 @@ def _labels(language: str, data: dict[str, list[str]]) -> Iterable[Label]:
     for field, phrases in data.items():
         if field in ("months", "legal_forms"):
             continue
-        for phrase in phrases:
+        for phrase in chain.from_iterable(map(_alternatives, phrases)):
             words = tuple(tokens(phrase))
             if phrase.startswith("*"):
                 words = ("*" + words[0],)
             yield Label(field, words, WEAK if phrase.endswith("?") else STRONG, language)
+
+
+def _alternatives(phrase: str) -> Iterator[str]:
+    """Yield the phrases that one with alternatives stands for: "{net,gross} total" is two."""
+    parts = [part.split(",") for part in re.split(r"[{}]", phrase)]
+    for words in product(*parts):
+        yield "".join(words)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.agent.reading import read_document
+from services.agent.reading.vocabulary import load
 from services.agent.tests.test_reading import paper, values, write
 
 # Where a text stands: its left edge, or its right edge where it is negative, and its base line.
@@ -137,3 +138,116 @@ def test_an_english_page_in_us_dollars_has_the_month_first() -> None:
     total: list[Placed] = [(340, 300, "Grand total"), (-540, 300, "28,126.65 USD")]
     found = values(read([(60, 90, "Rutri Studios LLP"), (60, 60, "Invoice")], meta, total))
     assert (found["issue_date"], found["due_date"]) == ("2026-01-11", "2026-02-10")
+
+
+UNKNOWN_TOTALS: list[Placed] = [
+    (340, 300, "Quaxo"),
+    (-540, 300, "100,00 €"),
+    (340, 314, "Zilp 22%"),
+    (-540, 314, "22,00 €"),
+    (340, 328, "Brom"),
+    (-540, 328, "122,00 €"),
+]
+
+
+def test_totals_that_come_to_each_other_need_no_name_that_is_known() -> None:
+    answer = read(address(SELLER, 60, 90), META, COLUMNS, ITEM, UNKNOWN_TOTALS)
+    found = values(answer)
+    assert (found["net"], found["tax"], found["gross"]) == ("100.00", "22.00", "122.00")
+    assert "100.00 + 22.00 = 122.00" in answer["fields"]["gross"]["reason"]
+
+
+def test_amounts_that_differ_by_no_rate_of_tax_are_not_taken_for_net_and_gross() -> None:
+    chance = [*UNKNOWN_TOTALS[:2], (340.0, 314.0, "Zilp"), (-540.0, 314.0, "1,37 €")]
+    chance += [(340.0, 328.0, "Brom"), (-540.0, 328.0, "101,37 €")]
+    found = values(read(address(SELLER, 60, 90), META, COLUMNS, ITEM, chance))
+    assert found.get("tax") != "1.37"
+
+
+@pytest.mark.parametrize("rate", ["", "10%"])
+def test_a_table_whose_columns_have_unknown_names_is_read_by_what_its_rows_come_to(
+    rate: str,
+) -> None:
+    names: list[Placed] = [(60, 200, "Zwal"), (-360, 200, "Pum"), (-540, 200, "Krot")]
+    rows: list[Placed] = []
+    for n, (text, count, price, amount) in enumerate(
+        (
+            ("Viti in acciaio", "3", "50,00", "135,00" if rate else "150,00"),
+            ("Noleggio", "1", "20,00", "18,00" if rate else "20,00"),
+        )
+    ):
+        y = 220 + 30 * n
+        rows += [(40, y, str(n + 1)), (60, y, text), (-360, y, count), (-440, y, price)]
+        rows += [(-480, y, rate)] if rate else []
+        rows += [(-540, y, amount), (60, y + 9, "zincate")]
+    answer = read(address(SELLER, 60, 90), META, names, rows, TOTALS)
+    read_lines = [
+        (line["description"].removesuffix(" zincate"), line["quantity"], line["unit_price"])
+        for line in answer["lines"]
+    ]
+    assert read_lines == [("Viti in acciaio", "3", "50.00"), ("Noleggio", "1", "20.00")]
+
+
+def test_texts_with_an_amount_each_that_come_to_a_total_are_items() -> None:
+    rows: list[Placed] = [
+        (60, 200, "Zwal"),
+        (60, 220, "Viti in acciaio"),
+        (-540, 220, "80,00"),
+        (60, 234, "Noleggio"),
+        (-540, 234, "20,00"),
+    ]
+    answer = read(address(SELLER, 60, 90), META, rows, TOTALS)
+    found = [(line["description"], line["amount"]) for line in answer["lines"]]
+    assert found == [("Viti in acciaio", "80.00"), ("Noleggio", "20.00")]
+
+
+def test_a_discount_and_freight_on_all_items_are_none_of_them() -> None:
+    rows: list[Placed] = [
+        (340, 250, "Sconto commerciale"),
+        (-540, 250, "-5,00"),
+        (340, 264, "Trasporto"),
+        (-540, 264, "5,00"),
+    ]
+    answer = read(address(SELLER, 60, 90), META, COLUMNS, ITEM, rows, TOTALS)
+    assert [line["amount"] for line in answer["lines"]] == ["100.00"]
+
+
+def test_a_seller_without_a_legal_form_is_known_by_its_tax_id_and_the_letters_window() -> None:
+    marks: list[Placed] = [(60, 126, "P.IVA 59729720371"), (60, 138, "Tel. +39 02 555 0110")]
+    letterhead = address(("Impianti Mersasch", "Via Po 3", "20121 Milano (MI)"), 60, 90)
+    answer = read(letterhead, marks, address(BUYER, 60, 160), COLUMNS, ITEM, TOTALS)
+    assert values(answer)["supplier_name"] == "Impianti Mersasch"
+    window: list[Placed] = [(60, 90, "Impianti Mersasch · Via Po 3 · 20121 Milano")]
+    answer = read(window, address(BUYER, 60, 104), META, COLUMNS, ITEM, TOTALS)
+    assert values(answer)["supplier_name"] == "Impianti Mersasch"
+
+
+def test_a_tax_id_in_groups_of_digits_is_one_number() -> None:
+    marks: list[Placed] = [(60, 126, "Contribuinte n.º 528 057 146")]
+    answer = read(
+        address(("Obras Torlin Lda.", "Rua Nova, 8", "4050-123 Porto"), 60, 90),
+        [*marks, (380, 90, "Fatura n.º 118/2026"), (380, 104, "Data de emissão 2026-05-07")],
+    )
+    assert values(answer)["supplier_tax_ids"] == ["528057146"]
+
+
+def test_a_day_behind_a_number_and_a_word_in_its_row_is_seen() -> None:
+    meta: list[Placed] = [
+        (60, 90, "Via dei Tigli 6"),
+        (330, 90, "Data"),
+        (430, 90, "27 ottobre 2026"),
+    ]
+    assert values(read([(60, 60, "Fattura")], meta, TOTALS))["issue_date"] == "2026-10-27"
+
+
+def test_labels_set_in_a_face_with_wide_spaces_are_read() -> None:
+    pieces = [address(SELLER, 60, 90), META, COLUMNS, ITEM, TOTALS]
+    wide = [[(x, y, text.replace(" ", "   ")) for x, y, text in piece] for piece in pieces]
+    found = values(read(*wide))
+    assert (found["invoice_number"], found["gross"]) == ("2026/118", "122.00")
+
+
+def test_a_phrase_with_alternatives_is_every_label_that_it_stands_for() -> None:
+    labels = load(("en",))
+    for said in (["total", "excl", "gst"], ["amount", "before", "tax"]):
+        assert any(label.field == "net" for label in labels.at(said, 0)[:1])
