@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from .evidence import Candidate, ranked
 from .marking import Document, Found, Hit, Marked, near
+from .unnamed import due_by_terms, due_unnamed, numbers_unnamed
 from .values import CODES, ibans, tokens
 
 FILLERS = {"nr", "no", "n", "number", "nummer", "num", "#", "id", "numero", "nº", "o", "of", "de"}
@@ -105,7 +106,7 @@ def invoice_number(document: Document) -> list[Candidate]:
             found.append(
                 candidate.scored(min(0.97, candidate.score * early * large * placed * dated))
             )
-    return ranked(found)
+    return ranked([*found, *numbers_unnamed(document)])
 
 
 def _placed(document: Document, hit: Hit) -> float:
@@ -164,7 +165,8 @@ def due_date(document: Document, issued: str | None) -> list[Candidate]:
         for candidate in near(document, hit, find_days):
             early = issued is not None and str(candidate.value) < issued
             found.append(candidate.scored(min(0.97, candidate.score * (0.2 if early else 1.0))))
-    return [c for c in ranked(found) if c.score >= 0.3]
+    named = [c for c in ranked(found) if c.score >= 0.3]
+    return named or ranked([*due_by_terms(document, issued), *due_unnamed(document, issued)])
 
 
 def order_reference(document: Document) -> list[Candidate]:

@@ -13,6 +13,7 @@ from .values import tokens
 
 WEAK = 0.55
 STRONG = 1.0
+NO_LABELS = ("months", "legal_forms", "term_days", "term_paying")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What terms of payment are said with: words for days, and how words of paying begin."""
+
+    days: frozenset[str]
+    paying: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Labels:
     """All labels of some languages and legal forms by their first token, and month names."""
 
@@ -33,6 +42,7 @@ class Labels:
     endings: tuple[Label, ...]
     months: dict[str, int]
     legal_forms: dict[str, tuple[tuple[str, ...], ...]]
+    terms: Terms
 
     def at(self, found: list[str], index: int) -> list[Label]:
         """Return the labels that begin at this token, the longest first."""
@@ -75,7 +85,12 @@ def load(wanted: tuple[str, ...]) -> Labels:
     endings = [replace(e, words=(e.words[0][1:],)) for e in endings]
     first = {word: tuple(found) for word, found in by_first.items()}
     by_word = {word: tuple(dict.fromkeys(found)) for word, found in forms.items()}
-    return Labels(first, tuple(endings), months, by_word)
+    terms = Terms(_words(wanted, "term_days"), _words(wanted, "term_paying"))
+    return Labels(first, tuple(endings), months, by_word, terms)
+
+
+def _words(wanted: tuple[str, ...], key: str) -> frozenset[str]:
+    return frozenset(t for name in wanted for word in _file(name)[key] for t in tokens(word))
 
 
 @cache
@@ -87,7 +102,7 @@ def _file(language: str) -> dict[str, list[str]]:
 def _labels(language: str, data: dict[str, list[str]]) -> Iterable[Label]:
     """Yield the labels of a file; "?" at the end marks a weak one, "*" before it an ending."""
     for field, phrases in data.items():
-        if field in ("months", "legal_forms"):
+        if field in NO_LABELS:
             continue
         for phrase in chain.from_iterable(map(_alternatives, phrases)):
             words = tuple(tokens(phrase))

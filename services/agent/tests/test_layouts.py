@@ -251,3 +251,35 @@ def test_a_phrase_with_alternatives_is_every_label_that_it_stands_for() -> None:
     labels = load(("en",))
     for said in (["total", "excl", "gst"], ["amount", "before", "tax"]):
         assert any(label.field == "net" for label in labels.at(said, 0)[:1])
+
+
+def test_a_number_whose_label_is_unknown_is_taken_only_where_it_is_the_only_one() -> None:
+    day: Placed = (380, 104, "Data: 07/05/2026")
+    lone = read(address(SELLER, 60, 90), [(380, 90, "Zwal: GX/2026-118"), day], COLUMNS, ITEM)
+    assert values(lone)["invoice_number"] == "GX/2026-118"
+    assert "shaped like a number" in lone["fields"]["invoice_number"]["reason"]
+    both: list[Placed] = [(380, 76, "Krot: GX/2026-117"), (380, 90, "Zwal: GX/2026-118"), day]
+    assert "invoice_number" not in values(read(address(SELLER, 60, 90), both, COLUMNS, ITEM))
+
+
+@pytest.mark.parametrize(
+    ("terms", "due"),
+    [
+        ("Pagamento a 30 giorni data fattura", "2026-06-06"),
+        ("Pagamento: 10 o 14 giorni netti", "2026-05-21"),
+        ("Sconto 2% per pagamento entro 10 giorni", None),
+        ("Garanzia 30 giorni", None),
+    ],
+)
+def test_terms_of_payment_give_the_due_date_where_none_is_named(
+    terms: str, due: str | None
+) -> None:
+    answer = read(address(SELLER, 60, 90), META, COLUMNS, ITEM, TOTALS, [(60, 400, terms)])
+    assert values(answer).get("due_date") == due
+
+
+def test_a_later_day_whose_label_is_unknown_may_be_the_due_date() -> None:
+    meta = [*META, (380.0, 118.0, "Zwal: 06/06/2026")]
+    answer = read(address(SELLER, 60, 90), meta, COLUMNS, ITEM, TOTALS)
+    assert values(answer)["due_date"] == "2026-06-06"
+    assert "the only day" in answer["fields"]["due_date"]["reason"]
