@@ -106,7 +106,9 @@ def invoice_number(document: Document) -> list[Candidate]:
             found.append(
                 candidate.scored(min(0.97, candidate.score * early * large * placed * dated))
             )
-    return ranked([*found, *numbers_unnamed(document)])
+    others = document.hits("other_number", "order_reference", "tax_id", "buyer_tax_id")
+    taken = {str(c.value) for hit in others for c in near(document, hit, find_identifiers)}
+    return ranked([*found, *(c for c in numbers_unnamed(document) if c.value not in taken)])
 
 
 def _placed(document: Document, hit: Hit) -> float:

@@ -1,15 +1,16 @@
 """A document's rows with what stands in them: labels, numbers, dates; its language and locale."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 
 from .evidence import OCR, Box, Candidate
 from .layout import Block, Row, Segment, blocks_of, box_of, overlap, rows_of, usual_space
-from .values import Day, Locale, Number, days, locale_of, numbers, tokens
+from .values import Day, Locale, Number, clustered, days, locale_of, numbers, tokens
 from .vocabulary import Label, Labels, languages, load
 from .words import Page
 
@@ -111,19 +112,41 @@ def mark(pages: list[Page]) -> Document:
     labels = load(chosen)
     american = chosen[:1] == ("en",) and any("$" in row.text or "USD" in row.text for row in rows)
     locale = locale_of((row.text for row in rows), american=american)
-    if chosen[:1] == ("en",) and not _has_marks(rows):
-        locale = Locale(".", locale.month_first)
+    if chosen[:1] == ("en",):
+        locale = clustered([row.text for row in rows], locale, labels.months)
+        locale = locale if _has_marks(rows) else Locale(".", locale.month_first)
     space = usual_space(rows)
     marked = [
         Marked(
             row,
-            _free_numbers(row, locale, found := days(row.text, locale, labels.months)),
+            _free_numbers(row, locale, found := _days(rows, index, locale, labels.months)),
             found,
             _hits(row, index, labels, space),
         )
         for index, row in enumerate(rows)
     ]
     return Document(pages, marked, blocks, labels, chosen[0], locale)
+
+
+def _days(rows: list[Row], index: int, locale: Locale, months: dict[str, int]) -> list[Day]:
+    """Return the dates of a row; those too whose year stands in the cell's next line."""
+    row = rows[index]
+    found = days(row.text, locale, months)
+    below = rows[index + 1] if index + 1 < len(rows) else None
+    if below is None or below.page is not row.page or below.y0 - row.y1 > row.height:
+        return found
+    for segment, under in product(row.segments, below.segments):
+        year = re.match(r"(?:19|20)\d\d(?!\d)", under.text)
+        if year is None or overlap(segment.x0, segment.x1, under.x0, under.x1) <= 0:
+            continue
+        start = row.text.find(segment.text)
+        joined = days(f"{segment.text} {year[0]}", locale, months)
+        found += [
+            replace(day, start=start + day.start, end=start + len(segment.text))
+            for day in joined
+            if day.end > len(segment.text) and not any(d.end > start + day.start for d in found)
+        ]
+    return found
 
 
 def _has_marks(rows: list[Row]) -> bool:

@@ -95,6 +95,22 @@ def locale_of(texts: Iterable[str], *, american: bool) -> Locale:
     return Locale(mark, first)
 
 
+APART = 60  # days: the dates of one document rarely lie further apart than by mistake
+
+
+def clustered(texts: list[str], locale: Locale, months: dict[str, int]) -> Locale:
+    """Return the locale, with day and month turned where the dates then lie closer together."""
+    turned = replace(locale, month_first=not locale.month_first)
+    spread = []
+    for one in (locale, turned):
+        found = [day for text in texts for day in days(text, one, months)]
+        values = [day.value for day in found]
+        spread.append((max(values) - min(values)).days if values else 0)
+        if any(day.sure and "/" in text for text in texts for day in days(text, one, months)):
+            return locale
+    return turned if spread[1] + APART < spread[0] else locale
+
+
 def _mark(number: str) -> list[str]:
     last = max(number.rfind("."), number.rfind(","))
     places = len(number) - last - 1
@@ -171,8 +187,8 @@ _SHORT = re.compile(
 )
 _COMPACT = re.compile(r"(?<![\w.,-])((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?![\w.,-])")
 _DAY_NAME = re.compile(
-    r"(?<!\w)(\d{1,2})(?:st|nd|rd|th|er|º|ª)?[\s.,-]*(?:de |d')?\s?([^\W\d_]{3,})\.?,?"
-    r"[\s-]*(?:de |del )?((?:19|20)\d\d|\d\d)(?![\d:])"
+    r"(?<!\w)(\d{1,2})(?:st|nd|rd|th|er|º|ª)?(?:[.,-]|\s(?!\s))*(?:de |d')?\s?([^\W\d_]{3,})\.?,?"
+    r"(?:-|\s(?!\s))*(?:de |del )?((?:19|20)\d\d|\d\d)(?![\d:])"
 )
 _NAME_DAY = re.compile(
     r"(?<!\w)([^\W\d_]{3,})\.?\s(\d{1,2})(?:st|nd|rd|th)?,?\s((?:19|20)\d\d)(?!\d)"

@@ -283,3 +283,27 @@ def test_a_later_day_whose_label_is_unknown_may_be_the_due_date() -> None:
     answer = read(address(SELLER, 60, 90), meta, COLUMNS, ITEM, TOTALS)
     assert values(answer)["due_date"] == "2026-06-06"
     assert "the only day" in answer["fields"]["due_date"]["reason"]
+
+
+def test_a_date_whose_year_is_in_the_next_line_of_its_cell_is_one_date() -> None:
+    meta: list[Placed] = [
+        (60, 90, "Data fattura"),
+        (200, 90, "Scadenza"),
+        (60, 102, "5 settembre"),
+        (200, 102, "20 ottobre"),
+        (60, 114, "2026"),
+        (200, 114, "2026"),
+    ]
+    found = values(read([(60, 60, "Fattura")], meta, TOTALS))
+    assert (found["issue_date"], found["due_date"]) == ("2026-09-05", "2026-10-20")
+
+
+def test_day_and_month_are_read_in_the_order_that_puts_the_dates_close_together() -> None:
+    meta: list[Placed] = [
+        (60, 90, "Invoice # 5981"),
+        (60, 104, "Date 02/04/2026"),
+        (60, 118, "Due Date 09/04/2026"),
+    ]
+    total: list[Placed] = [(340, 300, "Grand total"), (-540, 300, "$126.65")]
+    found = values(read([(60, 60, "Invoice")], meta, total))
+    assert (found["issue_date"], found["due_date"]) == ("2026-04-02", "2026-04-09")
