@@ -10,7 +10,7 @@ EVAL ?=
 STORES ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt lock eval load fault contracts baseline clean
+.PHONY: help demo run test check fmt lock eval confidence load fault contracts baseline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,6 +37,9 @@ fmt: $(VENV)/.synced ## format and mend what ruff can mend
 
 eval: $(VENV)/.synced ## score the reading engine on made documents, and on EVAL="DIR …"; writes docs/READING.md
 	@$(BIN)/python -m examples.generator.evaluate $(EVAL)
+
+confidence: $(VENV)/.synced ## measure how sure readings are and what corrections teach, also on EVAL="DIR …"; writes docs/CONFIDENCE.md
+	@$(BIN)/python -m examples.generator.confidence $(EVAL)
 
 load: $(VENV)/.synced ## measure requests/s, latency and CPU per request; writes docs/LOAD.md
 	@$(BIN)/python -m tests.load

@@ -25,6 +25,7 @@ async def assemble(runtime: Runtime) -> Service:
     text_readers = Sandbox(TEXT_LIMITS, preload=[jobs.READING_MODULE])
     ocr_readers = Sandbox(OCR_LIMITS, settings.ocr_processes, preload=[jobs.OCR_MODULE])
     extraction = jobs.Extraction(runtime.db, text_readers, ocr_readers, model)
+    learning = jobs.Learning(runtime.db, invoices, extraction)
     steps = jobs.Steps(runtime.db, invoices, extraction)
     workflow = jobs.Workflow(runtime.db, invoices, steps.by_name)
     client = webhooks.client()
@@ -47,6 +48,7 @@ async def assemble(runtime: Runtime) -> Service:
         tasks={
             store.RUN_JOB: workflow.run,
             store.TELL_INVOICE: workflow.tell_invoice,
+            store.LEARN: learning.learn,
         },
         foreign_tasks={store.DELIVER: deliveries.deliver},
         on_failed=on_failed,

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 
@@ -17,6 +18,11 @@ class ModelSettings:
     name: str = "gpt-4.1-mini"
     timeout_s: float = 30.0
     ask_below: float = 0.9
+    # What an organization may use of it in a month; its own budget may be less.
+    monthly_tokens_max: int = 2_000_000
+    # Of a million tokens, read and written; and in which currency. '': unknown.
+    prices: tuple[Decimal, Decimal] = (Decimal("0.40"), Decimal("1.60"))
+    price_currency_code: str = "USD"
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,29 @@ def _model(env: Mapping[str, str]) -> ModelSettings | None:
     key = env.get("OPENAI_API_KEY", "")
     if not key:
         return None
+    name = env.get("AGENT_MODEL") or ModelSettings.name
+    read, written, currency_code = _prices(env.get("AGENT_MODEL_PRICES", ""), name)
+    most = int(env.get("AGENT_MODEL_MONTHLY_TOKENS", str(ModelSettings.monthly_tokens_max)))
     return ModelSettings(
         api_key=key,
         base_url=env.get("OPENAI_BASE_URL") or None,
-        name=env.get("AGENT_MODEL") or ModelSettings.name,
+        name=name,
         timeout_s=float(env.get("AGENT_MODEL_TIMEOUT_S", str(ModelSettings.timeout_s))),
         ask_below=float(env.get("AGENT_MODEL_ASK_BELOW", str(ModelSettings.ask_below))),
+        monthly_tokens_max=most,
+        prices=(read, written),
+        price_currency_code=currency_code,
     )
+
+
+def _prices(text: str, model: str) -> tuple[Decimal, Decimal, str]:
+    """Read "0.40 1.60 USD"; without it, those of the model that is asked by default."""
+    if not text and model == ModelSettings.name:
+        return *ModelSettings.prices, ModelSettings.price_currency_code
+    if not text:
+        return Decimal(0), Decimal(0), ""
+    try:
+        read, written, currency_code = text.split()
+        return Decimal(read), Decimal(written), currency_code
+    except (ValueError, InvalidOperation) as error:
+        raise ValueError("AGENT_MODEL_PRICES is not like 0.40 1.60 USD") from error

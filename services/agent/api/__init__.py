@@ -6,6 +6,8 @@ from libs.pg import Database
 from libs.rpc import joined
 
 from ..settings import Settings
+from .automation import AutomationApi
+from .budgets import BudgetsApi
 from .deliveries import DeliveriesApi
 from .webhooks import WebhooksApi
 from .workflows import WorkflowsApi
@@ -15,5 +17,11 @@ __all__ = ["servicer"]
 
 def servicer(db: Database, settings: Settings) -> SimpleNamespace:
     """Every RPC of the contract, by its name."""
-    parts = [WorkflowsApi(db), WebhooksApi(db, settings), DeliveriesApi(db)]
+    parts = [
+        WorkflowsApi(db),
+        WebhooksApi(db, settings),
+        DeliveriesApi(db),
+        BudgetsApi(db, settings),
+        AutomationApi(db),
+    ]
     return joined(parts)

@@ -3,6 +3,7 @@
 from .deliveries import Deliveries
 from .extraction import OCR_MODULE, READING_MODULE, Extraction
 from .facts import HANDLERS
+from .learning import Learning
 from .steps import Steps
 from .workflow import Workflow, on_failed
 
@@ -12,6 +13,7 @@ __all__ = [
     "READING_MODULE",
     "Deliveries",
     "Extraction",
+    "Learning",
     "Steps",
     "Workflow",
     "on_failed",

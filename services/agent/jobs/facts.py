@@ -40,13 +40,37 @@ async def on_invoice_changed(
     tx: Tx,
     event: event_pb2.Event,
     payload: invoice_events_pb2.InvoiceExtracted
-    | invoice_events_pb2.InvoiceUpdated
-    | invoice_events_pb2.InvoiceApproved
     | invoice_events_pb2.InvoiceRejected
     | invoice_events_pb2.InvoiceReopened,
 ) -> None:
     """Learn from how an invoice stands now."""
     await _keep(tx, event, payload.invoice)
+
+
+async def on_invoice_updated(
+    tx: Tx, event: event_pb2.Event, payload: invoice_events_pb2.InvoiceUpdated
+) -> None:
+    """Have what a person has corrected looked up in the document."""
+    invoice = payload.invoice
+    await _keep(tx, event, invoice)
+    if invoice.HasField("document") and rules.corrected(invoice):
+        await store.enqueue_learning(tx, event.organization_id, invoice.invoice_id)
+
+
+async def on_invoice_approved(
+    tx: Tx, event: event_pb2.Event, payload: invoice_events_pb2.InvoiceApproved
+) -> None:
+    """Note what was read rightly, where a person has approved it."""
+    invoice = payload.invoice
+    await _keep(tx, event, invoice)
+    read = await store.get_outcomes(tx, invoice.invoice_id)
+    if not read or not rules.is_persons(invoice):
+        return
+    keys = rules.supplier_keys(invoice.supplier, (await store.get_organization(tx)).tax_ids)
+    name = invoice.supplier.display_name
+    supplier_id, _ = await store.lock_supplier(tx, event.organization_id, keys, name)
+    found = rules.rightly_read(invoice, read)
+    await store.check_outcomes(tx, invoice.invoice_id, supplier_id, found)
 
 
 async def on_organization(
@@ -110,8 +134,8 @@ HANDLERS: Mapping[str, Mapping[type[Message], EventHandler]] = {
     "invoice": {
         invoice_events_pb2.InvoiceReceived: on_invoice_received,
         invoice_events_pb2.InvoiceExtracted: on_invoice_changed,
-        invoice_events_pb2.InvoiceUpdated: on_invoice_changed,
-        invoice_events_pb2.InvoiceApproved: on_invoice_changed,
+        invoice_events_pb2.InvoiceUpdated: on_invoice_updated,
+        invoice_events_pb2.InvoiceApproved: on_invoice_approved,
         invoice_events_pb2.InvoiceRejected: on_invoice_changed,
         invoice_events_pb2.InvoiceReopened: on_invoice_changed,
     },

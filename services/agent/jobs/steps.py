@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from auditron.agent.v1.agent_pb2 import ModelUsage
@@ -46,9 +47,27 @@ class Steps:
         """Read the document's fields."""
         async with fetched(self._invoices, work.job.invoice_id) as path:
             answer, notes = await self._extraction.read(path, work.content_type)
-        answer, asked, usage = await self._extraction.complete(work, answer)
+            answer, learned = await self._read_again(work, path, answer)
+            notes += learned
+            answer, asked, usage = await self._extraction.complete(work, answer, path)
         answer["text"] = []  # needed no more, and the customer's own
         return Found(answer, [*_how(answer), *notes, *asked], usage)
+
+    async def _read_again(
+        self, work: store.Work, path: Path, answer: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return what is read with what persons corrected on the supplier's earlier documents."""
+        if answer["syntax"]:
+            return answer, []
+        async with self._db.tenant(work.organization_id) as tx:
+            own = await store.get_organization(tx)
+            keys = rules.supplier_keys(rules.issuer(answer), own.tax_ids)
+            _, hints = await store.get_supplier(tx, keys)
+        if not hints:
+            return answer, []
+        answer, _ = await self._extraction.read(path, work.content_type, hints)
+        names = ", ".join(sorted(hints))
+        return answer, [f"read by what was corrected on the supplier's earlier documents: {names}"]
 
     async def categorize(self, work: store.Work, results: Results) -> Found:
         """Find out who owes whom, and which account it goes to."""
@@ -86,7 +105,28 @@ class Steps:
             same_number=past.same_number,
             same_amount=past.same_amount,
         )
-        return Found({"warnings": warnings}, warnings or ["nothing speaks against it"])
+        review = await self._review(work, results)
+        log = warnings or ["nothing speaks against it"]
+        if review.why:
+            log = [*log, f"for a person: {review.why}"]
+        return Found({"warnings": warnings, "needs_review": bool(review.why)}, log)
+
+    async def _review(self, work: store.Work, results: Results) -> rules.Review:
+        """Decide of each field whether it needs a person, and keep that."""
+        invoice, readings = _found(results)
+        async with self._db.tenant(work.organization_id) as tx:
+            own = await store.get_organization(tx)
+            keys = rules.supplier_keys(invoice.supplier, own.tax_ids)
+            supplier_id, _ = await store.get_supplier(tx, keys)
+            settings = await store.get_automation_settings(tx)
+            known = await store.list_evidence(tx, [supplier_id], rules.MEASURED)
+            review = rules.reviewed(
+                invoice, readings, known[supplier_id], settings, work.job.job_id
+            )
+            await store.upsert_outcomes(
+                tx, work.organization_id, work.job.invoice_id, supplier_id, review.outcomes
+            )
+        return review
 
     async def _past(self, work: store.Work, invoice: invoice_pb2.Invoice) -> store.Past:
         now = known_invoice(event_pb2.Event(), invoice)
@@ -95,6 +135,21 @@ class Steps:
 
 def outcome(work: store.Work, results: Results) -> invoice_pb2.RecordReadingRequest:
     """Return what invoice is told of what the steps have found."""
+    invoice, readings = _found(results)
+    compliance = results["compliance"]
+    return invoice_pb2.RecordReadingRequest(
+        invoice_id=work.job.invoice_id,
+        job_id=work.job.job_id,
+        invoice=invoice,
+        readings=readings,
+        warnings=compliance["warnings"],
+        # A step that ended before there was such a decision has left it to a person.
+        needs_review=compliance.get("needs_review", True),
+    )
+
+
+def _found(results: Results) -> tuple[invoice_pb2.Invoice, list[FieldReading]]:
+    """Return the invoice as the steps have found it, with how each field was read."""
     chosen = results["categorization"]
     reading = rules.to_reading(chosen["answer"], chosen["base_currency_code"])
     invoice, readings = reading.invoice, reading.readings
@@ -117,13 +172,7 @@ def outcome(work: store.Work, results: Results) -> invoice_pb2.RecordReadingRequ
             reason=chosen["account_reason"],
         )
     )
-    return invoice_pb2.RecordReadingRequest(
-        invoice_id=work.job.invoice_id,
-        job_id=work.job.job_id,
-        invoice=invoice,
-        readings=readings,
-        warnings=results["compliance"]["warnings"],
-    )
+    return invoice, readings
 
 
 def _as_known(read: invoice_pb2.Invoice, work: store.Work, direction: int) -> invoice_pb2.Invoice:

@@ -1,13 +1,14 @@
 """Totals: candidates by their labels, chosen as the set that adds up."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
 
-from .balance import balanced
+from .balance import balanced, named_rates, within
 from .evidence import Candidate, ranked
 from .marking import Document, Found, Hit, Marked, near
+from .settling import adjusted, settled
 from .values import Number, adds_up, rate_triples
 
 KEPT = 7
@@ -65,11 +66,29 @@ def totals(
         found["net"] = _with_sum(found["net"], [p.base for p in parts], "the sum of tax bases")
     if paid is not None:
         found["gross"] = _with_paid(document, found["gross"], paid)
-    chosen = _best_set(found, parts, line_sum)
-    for name in ("amount_due", "line_total", "prepaid"):
-        if found[name]:
-            chosen[name] = found[name][0]
+    found["gross"] = [c for c in found["gross"] if not _is_within(document, c)]
+    sums = adjusted(document, item_rows, line_sum, alone=bool(slip))
+    chosen = _best_set(found, parts, sums, named_rates(document))
+    chosen |= settled(document, chosen.get("gross"), found)
+    if found["line_total"]:
+        chosen["line_total"] = found["line_total"][0]
     return Totals(chosen, found, parts)
+
+
+def _is_within(document: Document, found: Candidate) -> bool:
+    """Return whether an amount is the tax in another one, at a rate that stands in its row."""
+    for marked in document.rows:
+        rates = [n.value for n in marked.numbers if n.percent]
+        if not rates or not any(n.value == found.value for n in marked.numbers):
+            continue
+        every = (n.value for m in document.rows for n in m.numbers if n.money)
+        if any(within(value, found.value, rates) for value in every):
+            return True
+    return False
+
+
+def _with(candidate: Candidate, value: Decimal, why: str) -> Candidate:
+    return replace(candidate, value=value, score=min(candidate.score, 0.6), reason=why)
 
 
 def _labelled(document: Document, hits: list[Hit], item_rows: set[int]) -> Iterator[Candidate]:
@@ -105,7 +124,9 @@ def _with_sum(found: list[Candidate], parts: list[Candidate], why: str) -> list[
     same = next((c for c in found if c.value == total), None)
     if same is not None:
         whole = same.scored(min(0.97, same.score + 0.3), why)
-    return sorted([whole, *(c for c in found if c.value != total)], key=lambda c: -c.score)
+    among = {p.value for p in parts if len(parts) > 1}
+    rest = [c.scored(c.score * (0.6 if c.value in among else 1.0)) for c in found]
+    return sorted([whole, *(c for c in rest if c.value != total)], key=lambda c: -c.score)
 
 
 def _with_paid(document: Document, found: list[Candidate], paid: Decimal) -> list[Candidate]:
@@ -163,7 +184,10 @@ def _options(found: Iterable[Candidate]) -> list[Candidate | None]:
 
 
 def _best_set(
-    found: dict[str, list[Candidate]], parts: list[Part], line_sum: Decimal | None
+    found: dict[str, list[Candidate]],
+    parts: list[Part],
+    sums: set[Decimal],
+    rates: set[Decimal],
 ) -> dict[str, Candidate]:
     """Return the net, tax and gross that are likeliest together."""
     grosses = found["gross"] + [c.scored(c.score * 0.6) for c in found["amount_due"]]
@@ -172,11 +196,11 @@ def _best_set(
     options = (_options(found["net"]), _options(_signed(found["tax"])), _options(ranked(grosses)))
     best: tuple[float, dict[str, Candidate]] = (-1.0, {})
     for net, tax, gross in product(*options):
-        score = _set_score(net, tax, gross, line_sum)
+        score = _set_score(net, tax, gross, sums)
         if score > best[0]:
             named = {"net": net, "tax": tax, "gross": gross}
             best = score, {name: c for name, c in named.items() if c is not None}
-    return _completed(best[1], found, parts, line_sum)
+    return _completed(best[1], found, parts, sums, rates)
 
 
 def _signed(found: list[Candidate]) -> list[Candidate]:
@@ -187,7 +211,7 @@ def _signed(found: list[Candidate]) -> list[Candidate]:
 
 
 def _set_score(
-    net: Candidate | None, tax: Candidate | None, gross: Candidate | None, line_sum: Decimal | None
+    net: Candidate | None, tax: Candidate | None, gross: Candidate | None, sums: set[Decimal]
 ) -> float:
     score = sum(c.score for c in (net, tax, gross) if c is not None)
     if net and tax and gross:
@@ -200,9 +224,8 @@ def _set_score(
         score -= 1.0
     elif tax and gross and abs(tax.value) > abs(gross.value) / 2:
         score -= 0.8
-    if line_sum is not None:
-        sums = [c.value for c in (net, gross) if c is not None]
-        score += 0.4 * any(abs(line_sum - value) <= CENT for value in sums)
+    chosen = [c.value for c in (net, gross) if c is not None]
+    score += 0.4 * any(abs(one - value) <= CENT for one in sums for value in chosen)
     return score
 
 
@@ -210,14 +233,15 @@ def _completed(
     chosen: dict[str, Candidate],
     found: dict[str, list[Candidate]],
     parts: list[Part],
-    line_sum: Decimal | None,
+    sums: set[Decimal],
+    rates: set[Decimal],
 ) -> dict[str, Candidate]:
     """Give confidences, and derive the one of net, tax and gross that the page leaves out."""
     net, tax, gross = (chosen.get(name) for name in ("net", "tax", "gross"))
     if net and tax and gross:
         if adds_up((net.value, tax.value), gross.value, CENT):
             why = f"{net.value} + {tax.value} = {gross.value}"
-            lift = 0.25 + 0.1 * bool(parts) + 0.1 * (line_sum == net.value)
+            lift = 0.25 + 0.1 * bool(parts) + 0.1 * (net.value in sums)
             return {
                 n: c.scored(min(0.99, 0.6 + 0.4 * c.score + lift), why) for n, c in chosen.items()
             }
@@ -229,6 +253,9 @@ def _completed(
     elif gross and tax and net is None:
         value = gross.value - tax.value
         chosen["net"] = Candidate(value, 0.5, "gross less tax", gross.source, gross.page, gross.box)
+    elif net and tax and gross is None and within(net.value, tax.value, rates):
+        chosen["gross"] = net
+        chosen["net"] = _with(net, net.value - tax.value, "less the tax that it includes")
     elif net and tax and gross is None:
         value = net.value + tax.value
         chosen["gross"] = Candidate(value, 0.6, "net and tax", net.source, net.page, net.box)

@@ -1,7 +1,7 @@
 """Totals by what they come to, whatever they are called: net and tax are gross, at a rate named."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -41,7 +41,7 @@ def balanced(
 ) -> dict[str, list[Candidate]]:
     """Return readings of net, tax and gross (values are Decimal) that bear each other out."""
     entries = list(_entries(document, item_rows))[:MOST]
-    named = _named_rates(document)
+    named = named_rates(document)
     found: defaultdict[str, list[Candidate]] = defaultdict(list)
     for net, taxes, gross, score, why in _sets(entries, named, line_sum):
         found["gross"].append(_read(document, gross, gross.value, score, why))
@@ -67,12 +67,13 @@ def _entries(document: Document, item_rows: set[int]) -> Iterator[Entry]:
     for index in range(first, min(last, len(document.rows))):
         marked = document.rows[index]
         rates = [n.value for n in marked.numbers if n.percent]
+        taxed = len(rates) == 1 and not marked.has("adjustment", "discount_terms")
         for number in marked.numbers:
             if number.money and number.value:
-                yield Entry(index, number, rates[0] if len(rates) == 1 else None)
+                yield Entry(index, number, rates[0] if taxed else None)
 
 
-def _named_rates(document: Document) -> set[Decimal]:
+def named_rates(document: Document) -> set[Decimal]:
     """Return the rates that the document names, in per cent."""
     return {n.value for m in document.rows for n in m.numbers if n.percent and 0 < n.value <= 30}
 
@@ -110,11 +111,18 @@ def _sure(net: Decimal, tax: Decimal, named: set[Decimal]) -> float:
     return 0.4 if any(abs(net * rate / 100 - tax) <= CENT for rate in RATES) else 0.0
 
 
+def within(gross: Decimal, tax: Decimal, rates: Iterable[Decimal]) -> bool:
+    """Return whether an amount is the tax that another includes, at one of these rates."""
+    return any(
+        rate > 0 and abs(gross * rate / (100 + rate) - tax) <= CENT and tax for rate in rates
+    )
+
+
 def _included(gross: Entry, rated: list[Entry], line_sum: Decimal | None) -> Iterator[Set]:
     """Yield a total with the tax that it includes."""
     for tax in rated:
         rate = tax.rate or Decimal(0)
-        if tax is gross or rate <= 0 or abs(gross.value * rate / (100 + rate) - tax.value) > CENT:
+        if tax is gross or not within(gross.value, tax.value, {rate}):
             continue
         why = f"{tax.value} is {rate} % within {gross.value}"
         yield None, [tax], gross, 0.55 + 0.1 * (gross.value == line_sum), why

@@ -13,6 +13,11 @@ from .errors import Unreadable
 
 MAX_XML_BYTES = 20 * 1024 * 1024
 CREDIT_NOTE_CODES = {"81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "532"}
+RESERVED_NAMES = {"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "zugferd-invoice_2p0.xml"}
+MOST_ATTACHMENTS = 20
+# lines that only head others or say something: their amounts are in those of other lines
+NOT_ITEMS = {"GROUP", "INFORMATION"}
+PRICE_PLACES = Decimal("1e-8")
 CII_ROOTS = {"CrossIndustryInvoice", "CrossIndustryDocument"}
 UBL_ROOTS = {"Invoice", "CreditNote"}
 
@@ -30,7 +35,7 @@ class EInvoice:
 
 def parse(data: bytes) -> EInvoice:
     """Read one XML invoice. Raises Unreadable (BROKEN, XML_FORBIDDEN, NOT_AN_INVOICE)."""
-    root = _root(data)
+    root = _unwrapped(_root(data))
     name = etree.QName(root).localname
     if name in CII_ROOTS:
         return EInvoice(_cii_fields(root), list(_cii_lines(root)), "CII")
@@ -39,17 +44,36 @@ def parse(data: bytes) -> EInvoice:
     raise Unreadable("NOT_AN_INVOICE", "The XML is neither a CII nor a UBL invoice.")
 
 
+def _unwrapped(root: Node) -> Node:
+    """Return the invoice in the envelope that networks send it in (SBDH), or the root itself."""
+    if etree.QName(root).localname != "StandardBusinessDocument":
+        return root
+    inside = (node for node in root if etree.QName(node).localname in CII_ROOTS | UBL_ROOTS)
+    return next(inside, root)
+
+
 def embedded(pdf: pypdfium2.PdfDocument) -> EInvoice | None:
     """Return the invoice attached to a PDF, or None if no attachment is one."""
-    for index in range(min(pdf.count_attachments(), 20)):
+    for attachment in _attachments(pdf):
         try:
-            attachment = pdf.get_attachment(index)
-            if not attachment.get_name().lower().endswith(".xml"):
-                continue
             return parse(bytes(attachment.get_data()))
         except (Unreadable, pypdfium2.PdfiumError):
             continue
     return None
+
+
+def _attachments(pdf: pypdfium2.PdfDocument) -> list[pypdfium2.PdfAttachment]:
+    """Return the attached XML files, those first that bear a name reserved for the invoice."""
+    found = []
+    for index in range(min(pdf.count_attachments(), MOST_ATTACHMENTS)):
+        try:
+            attachment = pdf.get_attachment(index)
+            name = attachment.get_name().lower()
+        except pypdfium2.PdfiumError:
+            continue
+        if name.endswith(".xml"):
+            found.append((name not in RESERVED_NAMES, index, attachment))
+    return [attachment for _, _, attachment in sorted(found, key=lambda each: each[:2])]
 
 
 def _root(data: bytes) -> Node:
@@ -113,6 +137,15 @@ def _decimal(text: str | None) -> Decimal | None:
 def _number(node: Node | None, path: str) -> str | None:
     number = _decimal(_text(node, path))
     return None if number is None else plain(number)
+
+
+def _each(price: str | None, per: str | None) -> str | None:
+    """Return the price of one unit, where it is given for more of them, as for 100."""
+    count = _decimal(per)
+    if price is None or count is None or count in (0, 1):
+        return price
+    one = (Decimal(price) / count).quantize(PRICE_PLACES).normalize()
+    return plain(one)
 
 
 def _date(text: str | None) -> str | None:
@@ -194,7 +227,13 @@ def _cii_account(settled: Node | None) -> str | None:
     """Return the account that is paid to; with a direct debit, the one that is debited."""
     means = "SpecifiedTradeSettlementPaymentMeans"
     to = _text(settled, f"{means}/PayeePartyCreditorFinancialAccount/IBANID|ProprietaryID")
-    return to or _text(settled, f"{means}/PayerPartyDebtorFinancialAccount/IBANID|ProprietaryID")
+    debited = f"{means}/PayerPartyDebtorFinancialAccount/IBANID|ProprietaryID"
+    return _account(to or _text(settled, debited))
+
+
+def _account(text: str | None) -> str | None:
+    """Return an account number without the spaces that some write in it."""
+    return None if text is None else "".join(text.split())
 
 
 def _cii_amounts(settled: Node | None) -> dict[str, Any]:
@@ -242,12 +281,16 @@ def _cii_lines(root: Node) -> Iterator[dict[str, str | None]]:
         quantity = _one(delivered, "BilledQuantity")
         if amount is None and quantity is None:
             continue  # a line of ZUGFeRD 1 that holds only a note
+        if _text(item, "AssociatedDocumentLineDocument/LineStatusReasonCode") in NOT_ITEMS:
+            continue
+        price = _one(agreed, "NetPriceProductTradePrice")
         yield {
             "description": _text(item, "SpecifiedTradeProduct/Name")
+            or _text(item, "SpecifiedTradeProduct/Description")
             or _text(item, "AssociatedDocumentLineDocument/IncludedNote/Content"),
             "quantity": _value(quantity),
             "unit": None if quantity is None else quantity.get("unitCode"),
-            "unit_price": _number(agreed, "NetPriceProductTradePrice/ChargeAmount"),
+            "unit_price": _each(_number(price, "ChargeAmount"), _text(price, "BasisQuantity")),
             "tax_rate": _number(
                 settled, "ApplicableTradeTax/RateApplicablePercent|ApplicablePercent"
             ),
@@ -274,7 +317,7 @@ def _ubl_fields(root: Node) -> dict[str, Any]:
     code = _text(root, "InvoiceTypeCode|CreditNoteTypeCode")
     credit = etree.QName(root).localname == "CreditNote"
     due = _text(root, "DueDate") or _text(root, "PaymentMeans/PaymentDueDate")
-    account = _text(root, "PaymentMeans/PayeeFinancialAccount/ID")
+    account = _account(_text(root, "PaymentMeans/PayeeFinancialAccount/ID"))
     return _kept(
         {
             "document_type": _document_type(code, credit_root=credit),
@@ -332,7 +375,9 @@ def _ubl_lines(root: Node) -> Iterator[dict[str, str | None]]:
             "description": _text(item, "Item/Name") or _text(item, "Item/Description"),
             "quantity": _value(quantity),
             "unit": None if quantity is None else quantity.get("unitCode"),
-            "unit_price": _number(item, "Price/PriceAmount"),
+            "unit_price": _each(
+                _number(item, "Price/PriceAmount"), _text(item, "Price/BaseQuantity")
+            ),
             "tax_rate": _number(item, "Item/ClassifiedTaxCategory/Percent"),
             "amount": _number(item, "LineExtensionAmount"),
         }

@@ -4,12 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from .evidence import Candidate, ranked
+from .evidence import OCR, Candidate, ranked
+from .layout import Segment
 from .marking import Document, Found, Hit, Marked, near
+from .misread import whole_iban
 from .unnamed import due_by_terms, due_unnamed, numbers_unnamed
 from .values import CODES, ibans, tokens
 
 FILLERS = {"nr", "no", "n", "number", "nummer", "num", "#", "id", "numero", "nº", "o", "of", "de"}
+MOST_PARTS = 4  # of a number that is written in parts
+EXPLAINED = ("due_date", "other_date", "discount_terms", "order_reference", "preceding")
 TYPES = {
     "type_invoice": "INVOICE",
     "type_credit_note": "CREDIT_NOTE",
@@ -19,12 +23,13 @@ TYPES = {
 
 
 def find_days(marked: Marked, start: int, end: int) -> Found:
-    """Find dates; one that may be read in two ways is a little less good."""
-    for day in marked.days:
-        if day.start >= start and day.end <= end:
-            between = len(tokens(marked.row.text[start : day.start]))
-            good = (1.0 if day.sure else 0.93) * (1.0 if between <= 2 else 0.85)
-            yield day.value.isoformat(), day.start, day.end, good
+    """Find dates; one that may be read in two ways, or stands further off, is less good."""
+    within = [day for day in marked.days if day.start >= start and day.end <= end]
+    for number, day in enumerate(within):
+        between = len(tokens(marked.row.text[start : day.start])) if not number else 3
+        good = 1.0 if day.sure else 0.93
+        good *= 0.85 if between > 2 else 0.95 if between else 1.0
+        yield day.value.isoformat(), day.start, day.end, good
 
 
 def find_identifiers(marked: Marked, start: int, end: int) -> Found:
@@ -38,11 +43,12 @@ def find_identifiers(marked: Marked, start: int, end: int) -> Found:
         if not word or all(t in FILLERS for t in tokens(word)):
             continue
         at, to = start + piece.start(), start + piece.end()
-        if any(d.start < to and at < d.end for d in marked.days):
+        if any(d.start < to and at < d.end and not word.isdigit() for d in marked.days):
             return
-        if _is_prefix(word) and index + 1 < len(pieces) and pieces[index + 1][0].isdigit():
-            to = start + pieces[index + 1].end()
-            yield f"{word} {pieces[index + 1][0]}", at, to, 0.9 * 0.5**passed
+        spaced = _spaced(marked, start, pieces[index:])
+        if spaced is not None:
+            to = start + pieces[index + spaced[1] - 1].end()
+            yield spaced[0], at, to, 0.9 * 0.5**passed
             return
         if _is_identifier(word) and not _is_money(marked, at, to):
             good = 1.0 if len(word) > 2 else 0.6
@@ -51,6 +57,37 @@ def find_identifiers(marked: Marked, start: int, end: int) -> Found:
         passed += 1
         if passed > 2:
             return
+
+
+def _spaced(marked: Marked, start: int, pieces: list[re.Match[str]]) -> tuple[str, int] | None:
+    """Return a number written in parts, and how many: "FA 2025 0231", "12 3456 7890"."""
+    words = [piece[0].strip(".,;°*\"'") for piece in pieces]
+    prefixed = _is_prefix(words[0])
+    if not prefixed and not words[0].isdigit():
+        return None
+    segment = next(s for s in marked.row.segments if _starts_in(marked, s, start, pieces[0]))
+    count = 1
+    for word, piece in zip(words[1:MOST_PARTS], pieces[1:MOST_PARTS], strict=False):
+        at, to = start + piece.start(), start + piece.end()
+        dated = any(d.start < to and at < d.end for d in marked.days)
+        numeric = word.isdigit() or (prefixed and count == 1 and _is_identifier(word))
+        if not numeric or dated or not _starts_in(marked, segment, start, piece):
+            break
+        count += 1
+        if not word.isdigit():
+            break
+    # digits that words follow may be anything
+    ends = count == len(pieces) or not _starts_in(marked, segment, start, pieces[count])
+    if count == 1 or not (prefixed or (ends and count > 1 and len(words[1]) > 1)):
+        return None
+    if any(_is_money(marked, start + p.start(), start + p.end()) for p in pieces[:count]):
+        return None
+    return " ".join(words[:count]), count
+
+
+def _starts_in(marked: Marked, segment: Segment, start: int, piece: re.Match[str]) -> bool:
+    at = start + piece.start()
+    return any(word in segment.words for word in marked.row.words_at(at, at + 1))
 
 
 def _is_prefix(word: str) -> bool:
@@ -76,9 +113,12 @@ def document_type(document: Document) -> list[Candidate]:
     found = []
     if own := document.hits("type_self_billed"):
         return [_typed(document, own[0], 0.95)]
+    credited = {(h.row, h.start) for h in document.hits("type_credit_note")}
     for hit in document.hits("type_invoice", "type_credit_note", "type_receipt"):
         row = document.rows[hit.row].row
-        if row.page.index > 0:
+        # "Creditfactuur" ends in the word for an invoice
+        ends = hit.field == "type_invoice" and (hit.row, hit.start) in credited
+        if row.page.index > 0 or ends:
             continue
         large = min(row.height / document.word_height, 2.0)
         early = 1.0 - 0.6 * row.y0 / row.page.height
@@ -130,6 +170,7 @@ def issue_date(document: Document) -> list[Candidate]:
     found = [
         c.scored(min(0.97, c.score * (1.0 if document.rows[h.row].row.page.index == 0 else 0.6)))
         for h in document.hits("issue_date")
+        if not _of_preceding(document, h)
         for c in near(document, h, find_days)
     ]
     for hit in document.hits("invoice_number"):
@@ -144,12 +185,17 @@ def issue_date(document: Document) -> list[Candidate]:
     return ranked([*found, *_loose_days(document)])
 
 
+def _of_preceding(document: Document, hit: Hit) -> bool:
+    """Return whether a label in a row belongs to the invoice that this document refers to."""
+    return any(h.field == "preceding" and h.start <= hit.start for h in document.rows[hit.row].hits)
+
+
 def _loose_days(document: Document) -> Iterator[Candidate]:
     """Yield the dates that no label explains, the higher on the first page the better."""
     lone = len({d.value for m in document.rows for d in m.days}) == 1
     for index, marked in enumerate(document.rows):
         row = marked.row
-        explained = marked.has("due_date", "other_date", "discount_terms", "order_reference")
+        explained = marked.has(*EXPLAINED)
         for day in marked.days:
             high = 1.0 - row.y0 / row.page.height
             score = (0.28 + 0.2 * high + 0.25 * lone) * (
@@ -214,6 +260,10 @@ def _code(mark: str) -> str | None:
     return marks.get(mark) or (mark if mark in CODES else None)
 
 
+def _is_recognised(marked: Marked) -> bool:
+    return marked.row.page.source == OCR
+
+
 def iban(document: Document) -> list[Candidate]:
     """Return the account numbers on the page; one with wrong check digits needs its label."""
     found = []
@@ -222,6 +272,10 @@ def iban(document: Document) -> list[Candidate]:
         for match in ibans(marked.row.text):
             score = 0.97 if match.valid else 0.6 if labelled else 0.0
             why = "check digits right" if match.valid else "labelled, check digits wrong"
+            value = match.value
+            whole = None if match.valid or not _is_recognised(marked) else whole_iban(value)
+            if whole:
+                value, score, why = whole, 0.8, "check digits right with the digits run together"
             if score:
-                found.append(document.read(match.value, index, match.start, match.end, score, why))
+                found.append(document.read(value, index, match.start, match.end, score, why))
     return ranked(found)

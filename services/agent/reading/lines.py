@@ -8,10 +8,12 @@ from decimal import Decimal
 from .grids import grid
 from .layout import Row, Segment, squeezed
 from .marking import Document, Marked
+from .stacks import Stacked, description, stacked
 from .tables import Header, headers, placed_cells
 from .values import Locale, Number, numbers
 from .words import Word
 
+CENT = Decimal("0.02")
 MAX_LINES = 2000
 ENDING = ("net", "gross", "amount_due", "line_total")
 TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
@@ -63,14 +65,27 @@ def items(document: Document) -> list[Line]:
             else len(document.rows)
         )
         body = list(_body(document, header, limit))
-        found += _lines(document, header, body)
+        before = sum((line.amount for line in found), Decimal(0))
+        found += _lines(document, header, body, before)
         if len(found) > MAX_LINES:
             return found[:MAX_LINES]
+    found = found or list(_of_stacks(document, stacked(document)))
     unnamed = None if found else grid(document)
     if unnamed is not None:
         header, end = unnamed
         found = _lines(document, header, list(_body(document, header, end)))
     return found
+
+
+def _of_stacks(document: Document, stacks: list[Stacked]) -> Iterator[Line]:
+    for number, item in enumerate(stacks):
+        words = description(document, stacks, number)
+        text = squeezed(" ".join(w.text for w in words))
+        found = item.counted
+        rows = {found.amount_row, found.row}
+        words += tuple(w for row in sorted(rows) for w in document.rows[row].row.words)
+        values = (found.quantity, None, found.price, None, found.amount, found.amount_row)
+        yield Line(text, *values, tuple(dict.fromkeys(words)), frozenset({*item.texts, *rows}))
 
 
 def _body(document: Document, header: Header, limit: int) -> Iterator[int]:
@@ -105,7 +120,9 @@ def _ends_table(marked: Marked, header: Header) -> bool:
     return False
 
 
-def _lines(document: Document, header: Header, body: list[int]) -> list[Line]:
+def _lines(
+    document: Document, header: Header, body: list[int], before: Decimal = Decimal(0)
+) -> list[Line]:
     amount = header.column("column_amount") or header.column("column_gross_amount")
     assert amount is not None, "an item table has a column of amounts"
     placed = {index: list(placed_cells(document, header, index)) for index in body}
@@ -118,25 +135,55 @@ def _lines(document: Document, header: Header, body: list[int]) -> list[Line]:
     if not anchors:
         return []
     _fill(document, placed, anchors)
-    anchors = anchors[: _summed(document, anchors, header)]
-    lines = [line for line in (_line(document, item) for item in anchors) if line is not None]
+    kept = _summed(document, anchors, header, before)
+    lines = [line for line in (_line(document, item) for item in kept) if line is not None]
+    if not any(line.adds_up or any(map(str.isalpha, line.description)) for line in lines):
+        return []  # a table of taxes or totals
     priced = header.column("column_unit_price") is not None
     credited = sum(line.amount < 0 for line in lines) > len(lines) / 2
     return [line for line in lines if not _adjusts(document, line, priced, credited)]
 
 
-def _summed(document: Document, items: list[Item], header: Header) -> int:
-    """Return how many items come before the one that is their sum, whatever it is called."""
+def _summed(document: Document, items: list[Item], header: Header, before: Decimal) -> list[Item]:
+    """Return the items before the one that is their sum, without sums carried over a page.
+
+    `before` is what the items of earlier tables come to.
+    """
     counted = header.column("column_unit_price") or header.column("column_quantity")
+    bare = [_is_bare(document, item) for item in items]
+    holding = [_holds(document, item) for item in items]
+    kept: list[Item] = []
     total = Decimal(0)
     for number, item in enumerate(items):
-        names = ("column_quantity", "column_unit_price")
-        bare = all(_cell_number(document, item, name) is None for name in names)
         rest = [each.amount.value for each in items[number:]]
-        if number and bare and rest[0] == total and (counted or _ends(rest)):
-            return number
+        # a sum that counted items follow is carried forward, whatever it is called
+        carried = rest[0] in (total, before + total) and any(holding[number:])
+        if bare[number] and (carried or document.rows[item.row].has("carried")):
+            continue
+        if kept and bare[number] and rest[0] == total and (counted or _ends(rest)):
+            break
+        kept.append(item)
         total += item.amount.value
-    return len(items)
+    return kept
+
+
+def _holds(document: Document, item: Item) -> bool:
+    """Return whether an item's quantity times its price is its amount."""
+    quantity = _cell_number(document, item, "column_quantity")
+    price = _cell_number(document, item, "column_unit_price")
+    if quantity is None or price is None:
+        return False
+    return bool(quantity) and abs(quantity * price - item.amount.value) <= CENT
+
+
+def _is_bare(document: Document, item: Item) -> bool:
+    """Return whether an item has an amount alone, no quantity or price to its row."""
+    return not any(
+        numbers(segment.text, document.locale)
+        for name in ("column_quantity", "column_unit_price")
+        for row, segment in item.cells.get(name, [])
+        if row <= item.row
+    )
 
 
 def _ends(rest: list[Decimal]) -> bool:
@@ -146,7 +193,9 @@ def _ends(rest: list[Decimal]) -> bool:
 
 def _adjusts(document: Document, line: Line, priced: bool, credited: bool) -> bool:
     """Return whether a row is a discount or charge on all items rather than one of them."""
-    named = any(h.field == "adjustment" and h.opens for h in document.rows[line.row].hits)
+    hits = [h for h in document.rows[line.row].hits if h.field == "adjustment"]
+    bare = line.quantity is None and line.unit_price is None
+    named = any(h.opens or (bare and line.amount < 0) for h in hits)
     if not named or line.adds_up or (line.quantity is not None and line.unit_price is not None):
         return False
     return (line.amount < 0) != credited or (priced and line.unit_price is None)

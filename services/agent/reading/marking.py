@@ -35,6 +35,7 @@ BLOCKING = {
     "gross",
     "amount_due",
     "prepaid",
+    "preceding",
 }
 
 
@@ -247,20 +248,34 @@ def near(document: Document, hit: Hit, find: Finder) -> Iterator[Candidate]:
     for value, start, end, good in find(document.rows[hit.row], hit.end, _stop(document, hit)):
         right = True
         yield document.read(value, hit.row, start, end, hit.label.weight * good, f'beside "{name}"')
-    factor = 0.45 if right else 0.85
+    # words go on to say more: "Date of delivery" where only "Date" is known
+    factor = 0.45 if right else 0.85 if hit.alone else 0.78
     for row, segment in below(document, hit):
         start = document.rows[row].row.text.find(segment.text)
         if start < 0:
             continue
-        for value, at, end, good in find(document.rows[row], start, start + len(segment.text)):
+        first, last = start + _left_of(document, hit, segment), start + len(segment.text)
+        for value, at, end, good in find(document.rows[row], first, last):
             score = hit.label.weight * good * factor
             yield document.read(value, row, at, end, score, f'below "{name}"')
+
+
+def _left_of(document: Document, hit: Hit, segment: Segment) -> int:
+    """Return how much of a segment's text stands under labels to the left of this one."""
+    row = document.rows[hit.row]
+    left = [h.x1 for h in row.hits if h.x1 < hit.x0]
+    if not left or segment.x0 > max(left):
+        return 0
+    return sum(len(w.text) + 1 for w in segment.words if w.x0 < hit.x0 - 0.5 * w.height)
 
 
 def _stop(document: Document, hit: Hit) -> int:
     marked = document.rows[hit.row]
     for other in marked.hits:
-        if other.start >= hit.end and other.field in BLOCKING and other.field != hit.field:
+        if other.start < hit.end or other.field not in BLOCKING:
+            continue
+        again = other.opens and other.field in ("issue_date", "due_date")
+        if other.field != hit.field or again:
             return other.start
     return len(marked.row.text)
 

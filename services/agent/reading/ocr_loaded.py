@@ -1,7 +1,8 @@
 """Loads the OCR's models when imported, so that processes forked afterwards have them at once."""
 
+from . import scans
 from .ocr import load
 
-__all__ = ["load"]
+__all__ = ["load", "scans"]
 
 load()

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from itertools import dropwhile
 
 from .evidence import Candidate, ranked
 from .fields import find_identifiers
 from .layout import Row, Segment, overlap, squeezed
-from .marking import SECTIONS, Document, Found, Hit, Marked, near
+from .marking import BLOCKING, SECTIONS, Document, Found, Hit, Marked, near
 from .sections import Piece, opened_by, owners, sections
 from .values import ibans, tokens, vat_ids
 
@@ -14,15 +15,25 @@ SEPARATORS = re.compile(
     r"\s*[●•|·∙■▪◦✉☎]\s*"
     r"|\s+[-\u2013—]\s+|\s*;\s*|,\s+(?=\d)"
 )
+PLACED = re.compile(r",\s+")  # what parts a line that goes on to a town as well
 TOWN = re.compile(
     r"(?:^|\s)(?:[A-Z]{1,2}[- ])?"
     r"(?:\d{4,5}|\d{2}-\d{3}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
     r"|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}(?:-\d{4})?\b"
+    r"|\b[A-Z]\d[\dW] ?[A-Z\d]{4}\b"
 )
 STREET = re.compile(r"[\s,]\d{1,4}\s?[a-zA-Z]?$")
 GROUPED = re.compile(r"(?<!\w)\d{2,4}(?:[ .-]\d{2,4}){1,4}(?![\w.,]\d|\w)")
 REACHED = re.compile(r"@|\bwww\.|https?:|\+\d{2}[\d ()/-]{6}")
 NOT_A_NAME = ("not_name", "other_number", "tax_id", "buyer_tax_id", "iban", "other_date")
+
+
+def _parts(text: str) -> list[str]:
+    """Return what a line names one after the other: a firm, its street, its town."""
+    parts = SEPARATORS.split(text)
+    if TOWN.search(text):
+        parts = [each for part in parts for each in PLACED.split(part)]
+    return parts
 
 
 def _section_names(document: Document, wanted: str) -> Iterator[Candidate]:
@@ -108,6 +119,9 @@ def _may_be_name(document: Document, row: int, text: str) -> bool:
     if letters < 3 or letters < 0.5 * len(text.replace(" ", "")) or "@" in text:
         return False
     found = tokens(text)
+    whole = (h for h in document.rows[row].hits if h.label.words == tuple(found))
+    if text.endswith(":") or any(h.field.startswith("type_") or h.field in BLOCKING for h in whole):
+        return False
     if document.rows[row].has(*NOT_A_NAME):
         labels = [h for h in document.rows[row].hits if h.field in NOT_A_NAME]
         if any(tuple(found[: len(h.label.words)]) == h.label.words for h in labels):
@@ -133,7 +147,9 @@ def _written_as_form(text: str, form: tuple[str, ...]) -> bool:
     words = [
         w for w in re.split(r"\s+", text) if tokens(w)[:1] == [form[0]] or tuple(tokens(w)) == form
     ]
-    return any(w[0].isupper() or "." in w for w in words)
+    before = re.split(r"\s+", text)[:-1]
+    named = len("".join(form)) > 2 and all(w[0].isupper() or not w[0].isalpha() for w in before)
+    return named or any(w[0].isupper() or "." in w for w in words)
 
 
 def _letterheads(
@@ -145,7 +161,7 @@ def _letterheads(
         for segment in row.segments:
             if owned.get(id(segment), "supplier_section") != "supplier_section":
                 continue
-            for text in SEPARATORS.split(segment.text):
+            for text in _parts(segment.text):
                 name = squeezed(text).strip(" ,:-")
                 if len(tokens(name)) > 8 or not _company(document, name):
                     continue
@@ -153,7 +169,7 @@ def _letterheads(
                     continue
                 start = row.text.find(name)
                 score = 0.5 + 0.12 * (row.y0 < 0.2 * row.page.height and row.page.index == 0)
-                score += 0.1 * (len(SEPARATORS.split(segment.text)) > 2)
+                score += 0.1 * (len(_parts(segment.text)) > 2)
                 score += _standing(document, Piece(index, segment), marks)
                 end = start + len(name)
                 yield document.read(name, index, max(start, 0), end, score, "a company by its form")
@@ -189,7 +205,7 @@ def _standing(document: Document, name: Piece, marks: list[Piece]) -> float:
             return 0.15
     # a sender's line above an address is none of its lines
     lines = [each for each in block.segments if len(SEPARATORS.split(each.text)) == 1]
-    if name.segment not in lines:
+    if name.segment not in lines or any(h.field == "buyer_section" for h in opened_by(document)):
         return 0.0
     below = lines[lines.index(name.segment) + 1 :][:4]
     return -0.12 if any(TOWN.search(each.text) for each in below) else 0.0
@@ -199,7 +215,7 @@ def _sender_lines(document: Document, owned: dict[int, str]) -> Iterator[Candida
     """Yield whose name opens a line that goes on to a town: what a letter's window shows."""
     for index, marked in enumerate(document.rows):
         for segment in marked.row.segments:
-            parts = [squeezed(part) for part in SEPARATORS.split(segment.text)]
+            parts = [squeezed(part) for part in _parts(segment.text)]
             named = len(parts) > 2 and any(TOWN.search(part) for part in parts[1:])
             if not named or owned.get(id(segment)) == "buyer_section":
                 continue
@@ -226,8 +242,9 @@ def _top_lines(
             continue
         if re.search(r"https?:|www\.|^[+\d]", text) or STREET.search(text):
             continue
-        large = 0.1 * (marked.row.height > 1.3 * document.word_height)
-        large -= 0.1 * (marked.row.height < 0.9 * document.word_height)
+        height = segment.y1 - segment.y0
+        large = 0.1 * (height > 1.3 * document.word_height)
+        large -= 0.1 * (height < 0.9 * document.word_height)
         score = 0.34 + large - 0.03 * number
         score += 1.5 * _standing(document, Piece(index, segment), marks)
         yield document.read(text, index, 0, len(text), score, "at the top of the page")
@@ -261,18 +278,22 @@ def buyer_names(document: Document, supplier: str | None) -> list[Candidate]:
     """Return the candidates for who buys: a section's name, or whose address stands alone."""
     found = list(_section_names(document, "buyer_section"))
     for block in document.blocks:
-        lines = [squeezed(s.text) for s in block.segments]
+        segments = list(dropwhile(lambda s: len(_parts(s.text)) > 1, block.segments))
+        lines = [squeezed(s.text) for s in segments]
         town = next((n for n, line in enumerate(lines) if TOWN.search(line)), None)
-        if town is None or not 1 <= town <= 5 or block.page.index > 0:
+        # a town abroad may have no code, but who is written to lives in a street
+        sure = 0.55 if town is not None and 1 <= town <= 5 else 0.4
+        street = len(lines) > 2 and (STREET.search(lines[1]) or re.match(r"\d+[ ,]", lines[1]))
+        if block.page.index > 0 or (sure < 0.5 and (town is not None or not street)):
             continue
-        if block.segments[0].y0 > 0.5 * block.page.height or len(SEPARATORS.split(lines[0])) > 1:
+        if segments[0].y0 > 0.5 * block.page.height:
             continue
-        row = _row_of(document, block.segments[0])
+        row = _row_of(document, segments[0])
         if row is None or lines[0] == supplier or not _may_be_name(document, row, lines[0]):
             continue
         start = document.rows[row].row.text.find(lines[0])
         end = start + len(lines[0])
-        found.append(document.read(lines[0], row, max(start, 0), end, 0.55, "heads an address"))
+        found.append(document.read(lines[0], row, max(start, 0), end, sure, "heads an address"))
     return [c for c in ranked(found) if c.value != supplier]
 
 
@@ -357,7 +378,8 @@ def _find_ids(marked: Marked, start: int, end: int) -> Found:
     """Find tax ids: codes, and numbers whose digits are set in groups."""
     for match in GROUPED.finditer(marked.row.text, start, end):
         yield re.sub(r"[ .-]", "", match[0]), match.start(), match.end(), 1.0
-    yield from find_identifiers(marked, start, end)
+    for value, at, to, good in find_identifiers(marked, start, end):
+        yield str(value).replace(" ", ""), at, to, good
 
 
 def _suppliers(document: Document, owned: dict[int, str], row: int, start: int) -> bool:

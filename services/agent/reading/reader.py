@@ -1,14 +1,15 @@
 """One document from bytes to fields: its sources, and which reading of each field counts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from typing import Any, BinaryIO
 
-from . import amounts, fields, lines, parties, receipts
+from . import amounts, calibration, fields, hints, lines, parties, receipts, screening, split
 from .einvoice import EInvoice, embedded, parse, plain
 from .errors import Unreadable
-from .evidence import E_INVOICE, OCR, Candidate, field
+from .evidence import E_INVOICE, OCR, Candidate, field, ranked
 from .layout import box_of
 from .marking import SECTIONS, Document, mark
 from .vocabulary import STRONG
@@ -16,6 +17,7 @@ from .words import Page, image_pages, open_pdf, pdf_pages
 
 CONFIRMING_PAGES = 12  # of a document with an e-invoice: enough to find where its values stand
 PAGES_READ = 60  # more of one document are counted but hold no field of an invoice
+SLIM = 0.6  # of its height is a till slip's width at most; a sheet of paper is wider
 MISSING = 0.25  # a reading less sure than this is no reading
 
 
@@ -25,37 +27,43 @@ def read_document(
     """Return what a document (its bytes, or a file opened to read them) says.
 
     Options: page_only (bool, the e-invoice in a PDF is passed over), ocr (bool, default true),
-    text (bool, also the pages' text, where there is no e-invoice).
+    text (bool, also the pages' text, where there is no e-invoice), hints (by field, as
+    learning.learn gives them, of the supplier's earlier documents), raw (bool, scores in place of
+    probabilities).
     The answer: {"fields": {name: {value, confidence, source, page (from 1), box, reason,
     candidates}}, "lines": [...], "page_count", "language", "syntax", "warnings", "text": [...]};
-    decimals are strings. Raises Unreadable.
+    decimals are strings; warnings are PAGE_DISAGREES:FIELD and what `screening` says. Of several
+    documents in one file it is the first, and "documents" has each as such an answer with
+    first_page and last_page. Raises Unreadable.
     """
     chosen = dict(options or {})
     data = document if isinstance(document, bytes) else document.read()
     if not data.strip():
         raise Unreadable("EMPTY", "The file is empty.")
-    kind = _kind(data, media_type)
+    kind = kind_of(data, media_type)
     if kind == "xml":
         return _from_einvoice(parse(data), None, 0)
     if kind == "image":
         pages = list(islice(image_pages(data), PAGES_READ))
-        return _from_pages(pages, None, with_text=bool(chosen.get("text")))
+        return _screened(pages, None, chosen)
     pdf = open_pdf(data)
     try:
         invoice = None if chosen.get("page_only") else embedded(pdf)
         count = len(pdf)
         if invoice is not None:
             pages = list(islice(pdf_pages(pdf, use_ocr=False), CONFIRMING_PAGES))
+            pages, warnings = screening.screened(pages)
             seen = mark(pages) if any(p.words for p in pages) else None
-            return _from_einvoice(invoice, seen, count)
+            answer = _from_einvoice(invoice, seen, count)
+            return {**answer, "warnings": [*answer["warnings"], *warnings]}
         use_ocr = bool(chosen.get("ocr", True))
         pages = list(islice(pdf_pages(pdf, use_ocr=use_ocr), PAGES_READ))
-        return _from_pages(pages, count, with_text=bool(chosen.get("text")))
+        return _screened(pages, count, chosen)
     finally:
         pdf.close()
 
 
-def _kind(data: bytes, media_type: str) -> str:
+def kind_of(data: bytes, media_type: str) -> str:
     """Return pdf, image or xml by the first bytes; the declared type only names what is wrong."""
     head = data[:1024].lstrip()
     if b"%PDF-" in data[:1024]:
@@ -85,9 +93,18 @@ def _from_einvoice(invoice: EInvoice, document: Document | None, count: int) -> 
         "page_count": count,
         "language": document.language if document else None,
         "syntax": invoice.syntax,
-        "warnings": _disagreements(invoice, document) if document else [],
+        "warnings": [
+            *(_disagreements(invoice, document) if document else []),
+            *screening.orders(_texts_of(invoice)),
+        ],
         "text": [],
     }
+
+
+def _texts_of(invoice: EInvoice) -> list[str]:
+    """Return what the data says in words."""
+    values = [*invoice.fields.values(), *(line.get("description") for line in invoice.lines)]
+    return [value for value in values if isinstance(value, str)]
 
 
 def _placed(exact: Candidate, document: Document | None) -> Candidate:
@@ -128,11 +145,40 @@ def _disagreements(invoice: EInvoice, document: Document) -> list[str]:
     return warnings
 
 
-def _from_pages(pages: list[Page], count: int | None, *, with_text: bool) -> dict[str, Any]:
+def _screened(pages: list[Page], count: int | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    believed, warnings = screening.screened(pages)
+    found = split.parts(believed)
+    read = list(_documents(found, chosen))
+    if not read:
+        raise Unreadable("NOT_AN_INVOICE", "Nothing on the pages reads like an invoice.")
+    first = {**read[0], "page_count": len(pages) if count is None else count}
+    first["warnings"] = [*first["warnings"], *found.warnings, *warnings]
+    return {**first, "documents": read} if len(found.documents) > 1 else first
+
+
+def _documents(found: split.Parts, chosen: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the reading of each document in a file that is one to be read."""
+    several = len(found.documents) > 1
+    for pages in found.documents:
+        own = [replace(page, index=index) for index, page in enumerate(pages)]
+        try:
+            answer = calibration.weighed(_from_pages(own, None, chosen))
+        except Unreadable:
+            if several:
+                continue
+            raise
+        if not chosen.get("raw"):
+            answer = calibration.calibrated(answer)
+        split.renumber(answer, [page.index + 1 for page in pages])
+        span = {"first_page": pages[0].index + 1, "last_page": pages[-1].index + 1}
+        yield {**answer, **span} if several else answer
+
+
+def _from_pages(pages: list[Page], count: int | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
     if not any(page.words for page in pages):
         raise Unreadable("EMPTY", "No text was found on the pages.")
     document = mark(pages)
-    found = page_fields(document)
+    found = hints.raised(document, page_fields(document), chosen.get("hints") or {})
     named = {name: field(c[0], c[1:]) for name, c in found.items() if c[0].score >= MISSING}
     credit = named.get("document_type", {}).get("value") == "CREDIT_NOTE"
     read = [_line(document, line) for line in lines.items(document)]
@@ -147,7 +193,7 @@ def _from_pages(pages: list[Page], count: int | None, *, with_text: bool) -> dic
         "language": document.language,
         "syntax": None,
         "warnings": [],
-        "text": _text_of(document) if with_text else [],
+        "text": _text_of(document) if chosen.get("text") else [],
     }
 
 
@@ -165,7 +211,10 @@ def page_fields(document: Document) -> dict[str, list[Candidate]]:
     issued = fields.issue_date(document)
     day = str(issued[0].value) if issued else None
     suppliers = parties.supplier_names(document)
-    if kinds[0].value == "RECEIPT" or _is_slip(document):
+    if _is_slip(document):
+        slip = Candidate("RECEIPT", 0.8, "a till slip, and nothing that only invoices have")
+        kinds = ranked([slip, *kinds])
+    if kinds[0].value == "RECEIPT":
         suppliers = receipts.shop_names(document) or suppliers
     supplier = suppliers[0] if suppliers else None
     buyers = parties.buyer_names(document, str(supplier.value) if supplier else None)
@@ -192,8 +241,10 @@ def _is_slip(document: Document) -> bool:
         hit.label.weight == STRONG and (hit.alone or hit.field not in SECTIONS)
         for hit in document.hits("iban", "due_date", "buyer_tax_id", *SECTIONS[:2])
     )
-    scanned = len(document.pages) == 1 and document.pages[0].source == OCR
-    return scanned and bool(document.hits("tendered")) and not formal
+    page = document.pages[0]
+    scanned = len(document.pages) == 1 and page.source == OCR
+    slim = page.width < SLIM * page.height
+    return scanned and not formal and bool(slim or document.hits("tendered"))
 
 
 def _joined(ids: list[Candidate]) -> list[Candidate]:

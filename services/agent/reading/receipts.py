@@ -11,6 +11,7 @@ from .parties import TOWN
 from .values import tokens
 
 HEAD_ROWS = 9
+SHORT = 8  # letters of a row that ends a name: "Sp. z o.o." may break before "z"
 
 
 def shop_names(document: Document) -> list[Candidate]:
@@ -26,14 +27,39 @@ def shop_names(document: Document) -> list[Candidate]:
         score = 0.55 - 0.04 * index
         if _is_form(document, below):
             text, score = f"{text} {below}", score + 0.3
+        elif _goes_on(document, index):
+            text = f"{text} {below}"
+            score += 0.05 + 0.3 * _has_form(document, text)
         elif _has_form(document, text):
             score += 0.3
         score += 0.12 * _is_address(document, index + 1)
         score = score - 0.1 if _stands_apart(document, index) else score
+        score = score - 0.4 if _is_street(text) and not _has_form(document, text) else score
         text = _letters_for_digits(text) if marked.row.page.source == OCR else text
         words = len(marked.row.text)
         found.append(document.read(text, index, 0, words, min(score, 0.95), "heads the receipt"))
     return ranked(found)
+
+
+def _goes_on(document: Document, index: int) -> bool:
+    """Return whether a name was too long for its row and goes on in the next."""
+    if index + 2 >= len(document.rows) or _stands_apart(document, index):
+        return False
+    row, below = document.rows[index].row, document.rows[index + 1].row
+    text, rest = squeezed(row.text), _letters_for_digits(squeezed(below.text))
+    if len(rest) <= SHORT and _has_form(document, f"{text} {rest}") > _has_form(document, text):
+        return True
+    edges = [(m.row.words[0].x0, m.row.words[-1].x1) for m in document.rows]
+    room = max(x1 for _, x1 in edges) - min(x0 for x0, _ in edges)
+    first = below.words[0]
+    needed = row.words[-1].x1 - row.words[0].x0 + (first.x1 - first.x0) + 0.3 * row.height
+    return (
+        needed > room
+        and 0.85 < row.height / below.height < 1.18
+        and not any(c.isdigit() for c in text + rest)
+        and _is_address(document, index + 2)
+        and _may_name_a_shop(document, index + 1, rest)
+    )
 
 
 def _is_address(document: Document, index: int) -> bool:
@@ -41,7 +67,13 @@ def _is_address(document: Document, index: int) -> bool:
     if index >= len(document.rows):
         return False
     text = document.rows[index].row.text
-    return any(c.isdigit() for c in text) and any(c in text for c in ",-(:")
+    return _is_street(text) or (any(c.isdigit() for c in text) and any(c in text for c in ",-(:"))
+
+
+def _is_street(text: str) -> bool:
+    """Return whether words and a house number at the end, or at the start, are all there is."""
+    after = re.fullmatch(r"[^\W\d][^\d#]{3,}\s\d{1,4}\s?[A-Za-z]?", text.strip())
+    return bool(after or re.fullmatch(r"\d{1,4}[A-Za-z]?,?\s[^\W\d][^\d#]{3,}", text.strip()))
 
 
 def _stands_apart(document: Document, index: int) -> bool:
@@ -54,6 +86,7 @@ def _stands_apart(document: Document, index: int) -> bool:
 def _letters_for_digits(text: str) -> str:
     """Undo what OCR mistakes within words of capitals: 0 for O and 1 for I."""
     text = re.sub(r"(?<=[A-Z])0+(?=[A-Z])", lambda m: "O" * len(m[0]), text)
+    text = re.sub(r"(?<![\d.,])0\.\s?0\.(?!\d)", "o.o.", text)
     return re.sub(r"(?<=[A-Z])1(?=[A-Z])|\b1(?=[A-Z]{3})", "I", text)
 
 

@@ -54,7 +54,8 @@ class Header:
     def of_items(self) -> bool:
         """Return whether this heads line items rather than taxes or payments."""
         names = {c.field for c in self.columns}
-        described = "column_description" in names or "column_code" in names
+        coded = "column_code" in names and names & {"column_quantity", "column_unit_price"}
+        described = "column_description" in names or bool(coded)
         counted = names & {"column_quantity", "column_unit_price", "column_tax_rate"}
         paid = names & {"column_amount", "column_gross_amount"}
         return described and bool(paid) and (bool(counted) or "column_base" not in names)
@@ -260,7 +261,7 @@ def _one_number(word: Word, after: Word) -> bool:
     grouped = re.fullmatch(r"[-\u2212]?\D{0,3}\d{1,3}", word.text) and re.match(
         r"\d{3}(?!\d)", after.text
     )
-    return bool(grouped) and after.x0 - word.x1 < 0.5 * word.height
+    return bool(grouped) and after.x0 - word.x1 < 0.7 * word.height
 
 
 def _begins_column(word: Word, header: Header) -> bool:

@@ -14,6 +14,7 @@ NUMBER = re.compile(
 EXPLAINED = (
     "other_number",
     "order_reference",
+    "preceding",
     "tax_id",
     "buyer_tax_id",
     "iban",
@@ -23,6 +24,7 @@ EXPLAINED = (
     "amount_due",
     "gross",
 )
+DATED = ("other_date", "preceding", "discount_terms", "order_reference", "issue_date")
 HEAD = 0.6  # of the first page: where a document's number and dates stand
 LONGEST_TERM = 120  # days
 TERM = re.compile(r"(?<![\d.,])(\d{1,3})(?![\d.,%]|\s?%)")
@@ -88,7 +90,7 @@ def due_unnamed(document: Document, issued: str | None) -> Iterator[Candidate]:
     found = [
         (index, day)
         for index, marked in enumerate(_head(document))
-        if not marked.has("other_date", "discount_terms", "order_reference", "issue_date")
+        if not marked.has(*DATED)
         for day in marked.days
         if first < day.value <= last
     ]

@@ -4,23 +4,27 @@ import ctypes
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pypdfium2  # type: ignore[import-untyped]
 import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from . import ocr
+from . import layers, shield
 from .errors import Unreadable
 from .evidence import OCR, TEXT_LAYER, Box
+
+if TYPE_CHECKING:
+    from .ocr import Piece
+    from .scans import Sheet
 
 MAX_PAGES = 200
 MAX_PIXELS = 40_000_000
 MAX_CHARACTERS = 60_000  # of one page; a page of small print has 10,000
-OCR_SIDE = 1600  # pixels of a page's long side, where the OCR reads best
+OCR_SIDE = 2400  # pixels of the long side of a page painted for OCR: skewed ones keep detail
 SMALLEST_SIDE = 16
 
 
@@ -49,13 +53,15 @@ class Word:
 
 @dataclass(frozen=True)
 class Page:
-    """One page's words; width and height in the words' units."""
+    """One page's words; width and height in the words' units; warnings of what is not believed."""
 
     index: int
     width: float
     height: float
     source: str
     words: list[Word] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    unread: bool = False  # it has a picture that was not to be recognised
 
 
 def open_pdf(data: bytes) -> pypdfium2.PdfDocument:
@@ -82,15 +88,26 @@ def pdf_pages(pdf: pypdfium2.PdfDocument, *, use_ocr: bool = True) -> Iterator[P
             yield Page(index, 1.0, 1.0, TEXT_LAYER)
             continue
         try:
-            yield _pdf_page(page, index, use_ocr=use_ocr)
+            if has_size(page):
+                yield _pdf_page(page, index, use_ocr=use_ocr)
+            else:
+                yield Page(index, 1.0, 1.0, TEXT_LAYER)
         finally:
             page.close()
 
 
+def has_size(page: pypdfium2.PdfPage) -> bool:
+    """Return whether a page can be painted; a broken file's may be endless or no number."""
+    return all(math.isfinite(side) and side > 0 for side in page.get_size())
+
+
 def _pdf_page(page: pypdfium2.PdfPage, index: int, *, use_ocr: bool) -> Page:
     layer = _layer(page, index)
-    if _usable(layer.words) or not use_ocr or not _has_picture(page):
+    recognised_before = layer.source == OCR and use_ocr
+    if not recognised_before and (_usable(layer.words) or not _has_picture(page)):
         return layer
+    if not use_ocr:
+        return replace(layer, unread=True)
     width, height = page.get_size()
     scale = min(OCR_SIDE / max(width, height, 1.0), 4.0)
     if width * height * scale * scale > MAX_PIXELS:
@@ -98,7 +115,12 @@ def _pdf_page(page: pypdfium2.PdfPage, index: int, *, use_ocr: bool) -> Page:
     bitmap = page.render(scale=scale)
     picture = Image.fromarray(bitmap.to_numpy()[:, :, :3][:, :, ::-1])
     bitmap.close()
-    return picture_page(picture, index)
+    seen = picture_page(picture, index)
+    told = list(layer.warnings)
+    if recognised_before:
+        pair = ([(w.text, w.box) for w in each.words] for each in (layer, seen))
+        told += [each.warning(index + 1) for each in layers.disagreements(*pair)]
+    return replace(seen, warnings=tuple(told))
 
 
 def _usable(words: list[Word]) -> bool:
@@ -119,11 +141,14 @@ def _layer(page: pypdfium2.PdfPage, index: int) -> Page:
     textpage = page.get_textpage()
     try:
         upright = _placer(page, _text_turn(textpage))
-        letters = list(_letters(textpage, upright))
+        seen = shield.look(page, textpage, MAX_CHARACTERS)
+        letters = list(_letters(textpage, upright, seen.unseen))
     finally:
         textpage.close()
     words = [w for run in _runs(letters) if (w := _word(run, upright, shown))]
-    return Page(index, upright.width, upright.height, TEXT_LAYER, words)
+    warnings = tuple(each.warning(index + 1) for each in seen.hidden)
+    source = OCR if seen.scan else TEXT_LAYER
+    return Page(index, upright.width, upright.height, source, words, warnings)
 
 
 def _text_turn(textpage: pypdfium2.PdfTextPage) -> int:
@@ -141,15 +166,18 @@ def _text_turn(textpage: pypdfium2.PdfTextPage) -> int:
 Letter = tuple[str, Box] | None
 
 
-def _letters(textpage: pypdfium2.PdfTextPage, place: "Placer") -> Iterator[Letter]:
-    """Yield each character and its box (y down), or None where a word ends."""
+def _letters(
+    textpage: pypdfium2.PdfTextPage, place: "Placer", unseen: Container[int]
+) -> Iterator[Letter]:
+    """Yield each character and its box (y down), or None where a word ends or is not seen."""
     raw = textpage.raw
     box = pdfium.FS_RECTF()
     for index in range(min(pdfium.FPDFText_CountChars(raw), MAX_CHARACTERS)):
         code = pdfium.FPDFText_GetUnicode(raw, index)
         letter = chr(code) if 0 < code < 0x110000 else " "
         # halves of a surrogate pair are pictures (a telephone, an envelope), not letters
-        if letter.isspace() or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF):
+        nothing = letter.isspace() or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF)
+        if nothing or index in unseen:
             yield None
             continue
         if not pdfium.FPDFText_GetLooseCharBox(raw, index, ctypes.byref(box)):
@@ -247,26 +275,36 @@ def _placer(page: pypdfium2.PdfPage, rotation: int) -> Placer:
 
 def image_pages(data: bytes) -> Iterator[Page]:
     """Yield the pages of a PNG, JPEG or TIFF. Raises Unreadable (BROKEN, EMPTY, TOO_MANY_…)."""
+    for index, frame in enumerate(image_frames(data)):
+        yield picture_page(frame, index)
+
+
+def image_frames(data: bytes) -> Iterator[Image.Image]:
+    """Yield the pictures in a PNG, JPEG or TIFF as people see them, RGB. Raises Unreadable."""
     Image.MAX_IMAGE_PIXELS = None  # the check below is stricter and has its own reason
     try:
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "TIFF"))
         if getattr(picture, "n_frames", 1) > MAX_PAGES:
             raise Unreadable("TOO_MANY_PAGES", f"The file has more than {MAX_PAGES} pages.")
-        for index, frame in enumerate(ImageSequence.Iterator(picture)):
+        for frame in ImageSequence.Iterator(picture):
             if frame.width * frame.height > MAX_PIXELS:
                 raise Unreadable("TOO_MANY_PIXELS", "The picture has more than 40 million pixels.")
             if min(frame.size) < SMALLEST_SIDE:
                 raise Unreadable("EMPTY", "The picture is too small to hold text.")
-            yield picture_page(_shown(frame), index)
+            yield shown(frame)
     except UnidentifiedImageError as error:
         raise Unreadable("BROKEN", "The picture cannot be opened.") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Unreadable("BROKEN", "The picture is damaged.") from error
 
 
-def _shown(frame: Image.Image) -> Image.Image:
+def shown(frame: Image.Image) -> Image.Image:
     """Return a frame as people see it: turned by its EXIF mark, transparency on white, RGB."""
     upright = ImageOps.exif_transpose(frame)
+    if upright.mode.startswith(("I", "F")):  # more than 8 bits a sample: they would be cut off
+        samples = np.asarray(upright, np.float32)
+        most = max(float(samples.max()), 1.0)
+        upright = Image.fromarray((samples.clip(0) * (255 / most)).astype(np.uint8))
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         white = Image.new("RGBA", upright.size, "white")
         white.alpha_composite(upright.convert("RGBA"))
@@ -276,55 +314,34 @@ def _shown(frame: Image.Image) -> Image.Image:
 
 def picture_page(picture: Image.Image, index: int) -> Page:
     """Recognise the words on a picture of a page and set them upright."""
-    if max(picture.size) > OCR_SIDE:
-        picture.thumbnail((OCR_SIDE, OCR_SIDE), Image.Resampling.LANCZOS)
-    quarter, found = _upright(np.asarray(picture))
-    height, width = picture.height, picture.width
-    if quarter % 2:
-        height, width = width, height
-    skew = _skew(found)
-    words = [_ocr_word(piece, quarter, skew, width, height) for piece in found]
-    return Page(index, width, height, OCR, words)
+    from . import scans  # noqa: PLC0415 - OpenCV, 40 MB, only for pictures
+
+    sheet = scans.read(np.asarray(picture))
+    skew = _skew(sheet.pieces)
+    words = [_ocr_word(piece, sheet, skew) for piece in sheet.pieces]
+    return Page(index, sheet.width, sheet.height, OCR, words)
 
 
-def _upright(pixels: NDArray[np.uint8]) -> tuple[int, list[ocr.Piece]]:
-    """Return the pieces of the best of up to four quarter turns, and which turn that was."""
-    found = ocr.recognise(pixels)
-    tall = sum(p.height > 1.5 * p.width for p in found if len(p.text) > 3)
-    long = sum(len(p.text) > 3 for p in found)
-    if long and tall > 0.5 * long:
-        turns = [(turn, ocr.recognise(np.rot90(pixels, turn).copy())) for turn in (1, 3)]
-        return max(turns, key=lambda t: ocr.quality(t[1]))
-    if found and ocr.mean_score(found) < 0.8:
-        turned = ocr.recognise(np.rot90(pixels, 2).copy())
-        if ocr.quality(turned) > 1.2 * ocr.quality(found):
-            return 2, turned
-    return 0, found
-
-
-def _skew(pieces: list[ocr.Piece]) -> float:
+def _skew(pieces: "list[Piece]") -> float:
     """Return the angle of the text lines in radians (median of the long ones)."""
     angles = sorted(p.angle for p in pieces if p.width > 3 * p.height)
     middle = angles[len(angles) // 2] if angles else 0.0
     return middle if 0.003 < abs(middle) < 0.35 else 0.0
 
 
-def _ocr_word(piece: ocr.Piece, quarter: int, skew: float, width: int, height: int) -> Word:
+def _ocr_word(piece: "Piece", sheet: "Sheet", skew: float) -> Word:
     """Return a piece as a word: layout box turned by the skew, page box as it is on the page."""
     cos, sin = math.cos(-skew), math.sin(-skew)
-    x, y = piece.x - width / 2, piece.y - height / 2
-    middle_x = x * cos - y * sin + width / 2
-    middle_y = x * sin + y * cos + height / 2
+    x, y = piece.x - sheet.width / 2, piece.y - sheet.height / 2
+    middle_x = x * cos - y * sin + sheet.width / 2
+    middle_y = x * sin + y * cos + sheet.height / 2
     half_w, half_h = piece.width / 2, piece.height / 2
-    box = _fractions(piece.box, width, height)
-    for _ in range(quarter):  # each quarter turn of the picture is undone
-        box = (1 - box[3], box[0], 1 - box[1], box[2])
     return Word(
         piece.text,
         middle_x - half_w,
         middle_y - half_h,
         middle_x + half_w,
         middle_y + half_h,
-        box,
+        sheet.box(piece),
         piece.score,
     )

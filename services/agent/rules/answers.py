@@ -228,9 +228,24 @@ def _every_amount(invoice: Invoice) -> Iterator[Any]:
 def _words_of(answer: Mapping[str, Any]) -> Iterator[str]:
     for warning in answer["warnings"]:
         kind, _, name = str(warning).partition(":")
+        what = {"gross": "total", "iban": "bank account"}.get(name, name.replace("_", " "))
+        page, _, why, text = (*name.split(":", 3), "", "", "", "")[:4]
+        where = f"page {page}" if page != "0" else "the e-invoice"
         if kind == "PAGE_DISAGREES":
-            what = {"gross": "total", "iban": "bank account"}.get(name, name.replace("_", " "))
             yield f"the page shows another {what} than the e-invoice in it"
+        elif kind == "MODEL_DISAGREES":
+            yield f"the model reads another {what} than stands in the reading"
+        elif kind == "MULTIPLE_DOCUMENTS":
+            yield f"the file has several documents (pages {name}); the first one was read"
+        elif kind in ("BLANK_PAGE", "REPEATED_PAGE"):
+            how = "is blank" if kind == "BLANK_PAGE" else "repeats one before it"
+            yield f"page {name} {how}; it was passed over"
+        elif kind == "HIDDEN_TEXT":
+            yield f"{where} has text that nobody sees ({why}); it was not believed: {text}"
+        elif kind == "LOOKALIKE_LETTERS":
+            yield f"{where} has a word that looks like another ({why}): {text}"
+        elif kind == "PROMPT_INJECTION":
+            yield f"{where} gives orders to a program that reads it; it was not believed: {text}"
         else:
             yield str(warning)
     prepaid = answer["fields"].get("prepaid")

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
 
+from auditron.agent.v1.agent_pb2 import ModelBudget
 from stdnum import iban as iban_numbers
 
 from ..reading.values import CODES, SYMBOLS, Locale, days, folded, numbers
@@ -43,6 +44,25 @@ def is_unsure(answer: Mapping[str, Any], below: float) -> bool:
     return any(name not in fields or fields[name]["confidence"] < below for name in needed)
 
 
+def is_shown(answer: Mapping[str, Any]) -> bool:
+    """Return whether a model is shown the pages themselves: recognised ones that say nothing to it.
+
+    A page's sentences that are meant for a model are not in its text; its picture would show them.
+    """
+    spoken = any(str(each).startswith("PROMPT_INJECTION") for each in answer["warnings"])
+    return is_scan(answer) and not spoken
+
+
+def is_scan(answer: Mapping[str, Any]) -> bool:
+    """Return whether something was read from recognised words."""
+    return any(each["source"] == "OCR" for each in (*answer["fields"].values(), *answer["lines"]))
+
+
+def is_spent(budget: ModelBudget) -> bool:
+    """Return whether a month's budget is used up."""
+    return budget.used_tokens >= budget.monthly_tokens_max
+
+
 def admit(claims: Mapping[str, Any], pages: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return the claims that the pages shown bear out, and a note on each that they do not."""
     text = "\n".join(pages)
@@ -64,7 +84,7 @@ def merge(
     answer: Mapping[str, Any], claims: Mapping[str, str], model: str
 ) -> tuple[Answer, list[str]]:
     """Return the answer with the admitted claims, and what they changed, in words."""
-    fields, notes = dict(answer["fields"]), []
+    fields, notes, warnings = dict(answer["fields"]), [], [*answer.get("warnings", ())]
     for name, value in claims.items():
         read = fields.get(name)
         if read is None:
@@ -77,7 +97,8 @@ def merge(
         else:
             fields[name] = _contradicted(read, value, model)
             notes.append(f"{name}: {read['value']!r} on the page, {value!r} by the model")
-    return {**answer, "fields": fields}, notes
+            warnings.append(f"MODEL_DISAGREES:{name}")
+    return {**answer, "fields": fields, "warnings": warnings}, notes
 
 
 def _claimed(value: str, model: str) -> dict[str, Any]:

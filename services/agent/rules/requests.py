@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from auditron.agent.v1 import agent_pb2
-from auditron.agent.v1.agent_pb2 import Job, NotificationSettings
+from auditron.agent.v1.agent_pb2 import Job, ModelBudget, NotificationSettings
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.rpc import Violation, changeable, check
@@ -41,6 +41,14 @@ def merged_settings(
     del after.emails[:]
     after.emails.extend(unique)
     return after
+
+
+def check_budget(given: ModelBudget, mask: FieldMask, allowed: int) -> None:
+    """Raise InvalidArgument for a budget that cannot be set; the platform allows so many tokens."""
+    known = changeable(given.DESCRIPTOR)
+    check((path, "is no field that can be changed") for path in mask.paths if path not in known)
+    if not given.HasField("monthly_tokens_max") or not 0 <= given.monthly_tokens_max <= allowed:
+        check([("model_budget.monthly_tokens_max", f"must be from 0 to {allowed}")])
 
 
 def check_url_form(url: str, *, plain_http: bool) -> None:

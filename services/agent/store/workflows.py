@@ -173,37 +173,6 @@ async def upsert_result(tx: Tx, work: Work, step: str, result: Mapping[str, Any]
     )  # fmt: skip
 
 
-async def open_model_call(
-    tx: Tx, work: Work, request_hash: bytes, model: str, prompt_version: str
-) -> Record:
-    """The intent to ask: call_id, and the answer with its usage if it was asked before."""
-    row = await tx.fetchrow(
-        """
-        insert into model_calls (organization_id, job_id, request_hash, call_id, model,
-          prompt_version)
-        values ($1, $2, $3, $4, $5, $6)
-        on conflict (organization_id, job_id, request_hash) do update set error = ''
-        returning call_id, answer, model, prompt_version, input_tokens, output_tokens, latency_ms
-        """,
-        work.organization_id, work.job.job_id, request_hash, uuid7(), model, prompt_version,
-    )  # fmt: skip
-    assert row is not None, "it is there or was added"
-    return row
-
-
-async def end_model_call(
-    tx: Tx, call_id: str, answer: str | None, usage: agent_pb2.ModelUsage, error: str = ""
-) -> None:
-    """Note what the model answered, or why it did not."""
-    await tx.execute(
-        """
-        update model_calls set answer = $2, input_tokens = $3, output_tokens = $4,
-          latency_ms = $5, error = $6, end_time = now() where call_id = $1
-        """,
-        call_id, answer, usage.input_tokens, usage.output_tokens, usage.latency_ms, error[:2_000],
-    )  # fmt: skip
-
-
 def _work(organization_id: str, row: Record) -> Work:
     return Work(
         organization_id=organization_id,

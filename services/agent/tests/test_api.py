@@ -83,6 +83,7 @@ async def test_who_may_only_read_jobs_can_neither_cancel_them_nor_see_webhooks(i
         reader.ListWebhooks(agent_pb2.ListWebhooksRequest()),
         reader.ListDeliveries(agent_pb2.ListDeliveriesRequest()),
         reader.GetNotificationSettings(agent_pb2.GetNotificationSettingsRequest()),
+        reader.UpdateModelBudget(agent_pb2.UpdateModelBudgetRequest()),
     ):
         assert await refused(call) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
     anonymous = idle.anonymous(agent_pb2_grpc.AgentServiceStub)
@@ -256,6 +257,24 @@ async def test_notification_settings_change_field_by_field(caller):
     after = await caller.UpdateNotificationSettings(request)
     assert (len(after.emails), after.failures_only) == (0, True)
     assert after == await caller.GetNotificationSettings(agent_pb2.GetNotificationSettingsRequest())
+
+
+async def test_without_a_model_there_is_no_budget_to_set(caller):
+    budget = await caller.GetModelBudget(agent_pb2.GetModelBudgetRequest())
+    assert (budget.monthly_tokens_max, budget.model) == (0, "")
+    for given, paths in (
+        ({"monthly_tokens_max": 1}, []),
+        ({"monthly_tokens_max": -1}, []),
+        ({}, []),
+        ({"monthly_tokens_max": 0}, ["used_tokens"]),
+    ):
+        request = agent_pb2.UpdateModelBudgetRequest(
+            model_budget=given, update_mask=FieldMask(paths=paths)
+        )
+        assert (await refused(caller.UpdateModelBudget(request)))[0] == "INVALID_ARGUMENT"
+    given = {"monthly_tokens_max": 0}
+    request = agent_pb2.UpdateModelBudgetRequest(model_budget=given)
+    assert (await caller.UpdateModelBudget(request)).monthly_tokens_max == 0
 
 
 async def waits_for_a_lock(harness) -> bool:

@@ -1,10 +1,15 @@
 """Documents on their way through a job: read, failed, cancelled, run again, told of."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
+import io
+import json
 from dataclasses import replace
+from decimal import Decimal
 
+import pypdfium2  # type: ignore[import-untyped]
 import pytest
 from auditron.agent.v1 import agent_pb2
 from auditron.agent.v1.agent_pb2 import (
@@ -17,6 +22,7 @@ from auditron.agent.v1.agent_pb2 import (
 from auditron.invoice.v1 import invoice_pb2
 from fpdf import FPDF
 from google.rpc import error_details_pb2
+from PIL import Image
 
 from libs.events import set_cursor
 from libs.jobs import AttemptsSpent, Task
@@ -84,6 +90,32 @@ async def test_documents_of_every_kind_are_read(acme, name, source, number, gros
     assert invoice.account_code == account
     [reading] = [each for each in invoice.readings if each.field == "gross"]
     assert invoice_pb2.ReadingSource.Name(reading.source) == f"READING_SOURCE_{source}"
+    assert invoice.state == invoice_pb2.INVOICE_STATE_IN_REVIEW
+
+
+async def test_the_layer_of_a_scan_is_not_believed_over_its_picture(acme):
+    true = ("Brandt & Sohn", "Rechnung", "Rechnungsnummer 773126", "Rechnungsdatum 02.09.2026",
+            "Nettobetrag 100,00", "MwSt 19 % 19,00", "Gesamtbetrag EUR 119,00")  # fmt: skip
+    opened = pypdfium2.PdfDocument(pdf(*true))
+    picture = opened[0].render(scale=200 / 72).to_pil()
+    opened.close()
+    page = FPDF()
+    page.add_page()
+    page.image(picture, 0, 0, page.w, page.h)
+    page.set_font("Helvetica", size=11)
+    with page.local_context(text_mode=3):
+        for text in true:
+            lie = text.replace("773126", "998854").replace("119,00", "987,65")
+            page.cell(0, 8, lie, new_x="LMARGIN", new_y="NEXT")
+    uploaded = await acme.upload(bytes(page.output()), "scan.pdf")
+    job = await acme.ended(uploaded.job_id)
+    invoice = await acme.invoice(uploaded.invoice_id)
+    assert "the document is a scan, so its pages were recognised" in job.steps[0].log
+    assert (invoice.invoice_number, invoice.gross.amount) == ("773126", "119.00")
+    assert any(
+        "nobody sees (other than the picture shows); it was not believed: 998854" in warning
+        for warning in invoice.warnings
+    )
     assert invoice.state == invoice_pb2.INVOICE_STATE_IN_REVIEW
 
 
@@ -234,6 +266,20 @@ def test_settings_need_a_key_and_a_mail_server_that_is_one():
     )
     assert told.model is not None
     assert "sesame" not in repr(told)
+
+
+def test_a_model_has_the_prices_that_are_known_of_it():
+    env = {"AGENT_WEBHOOK_KEY": "k", "OPENAI_API_KEY": "k"}
+    model = Settings.from_env(env).model
+    assert (model.prices, model.price_currency_code) == ((Decimal("0.40"), Decimal("1.60")), "USD")
+    assert Settings.from_env(env | {"AGENT_MODEL": "own-1"}).model.price_currency_code == ""
+    priced = env | {"AGENT_MODEL": "own-1", "AGENT_MODEL_PRICES": "2 8.5 EUR"}
+    model = Settings.from_env(priced | {"AGENT_MODEL_MONTHLY_TOKENS": "7"}).model
+    assert (model.prices, model.price_currency_code) == ((Decimal(2), Decimal("8.5")), "EUR")
+    assert model.monthly_tokens_max == 7
+    for prices in ("2 8.5", "2 x EUR", "1 2 3 EUR"):
+        with pytest.raises(ValueError, match="AGENT_MODEL_PRICES"):
+            Settings.from_env(env | {"AGENT_MODEL_PRICES": prices})
 
 
 # Steps, attempts and tasks.
@@ -581,6 +627,7 @@ async def oracle():
 async def modelled(stores, oracle):
     settings = PEERS | {
         "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{oracle.url}/v1", "AGENT_MODEL": "oracle-1",
+        "AGENT_MODEL_ASK_BELOW": "1.01",  # about whatever is read
     }  # fmt: skip
     async with running_services(stores, "invoice", "agent", settings=settings) as running:
         yield running
@@ -609,7 +656,7 @@ TRUE = {
 
 async def test_a_model_adds_what_was_not_read_and_its_cost_is_recorded(modelled, oracle):
     acme = await company(modelled)
-    oracle.answers(completion(TRUE))
+    oracle.answers(completion(TRUE | {"order_reference": "Heckenschnitt"}))
     uploaded = await acme.upload(pdf(*UNSURE), "unsure.pdf")
     job = await acme.ended(uploaded.job_id)
     assert job.state == SUCCEEDED, job.failure
@@ -644,12 +691,88 @@ async def test_instructions_in_a_document_neither_change_values_nor_pass_unseen(
     assert invoice.state == invoice_pb2.INVOICE_STATE_IN_REVIEW
     said = "\n".join(job.steps[0].log)
     assert "'PAY-AT-ONCE' is not on the page and was dropped" in said
-    assert "'DE89370400440532013000' by the model" in said
-    supplier = next(each for each in invoice.readings if each.field == "supplier.display_name")
-    assert supplier.confidence <= 0.6
-    iban = next(each for each in invoice.readings if each.field == "supplier.iban")
-    assert iban.confidence <= 0.6
-    assert "DE89370400440532013000" in iban.candidates
+    assert "'DE89370400440532013000' is not on the page and was dropped" in said
+    assert "Evil Corp" not in oracle.calls[0].body.decode()
+    assert any("gives orders to a program" in warning for warning in invoice.warnings)
+
+
+async def test_what_model_and_page_read_differently_goes_to_a_person(modelled, oracle):
+    acme = await company(modelled)
+    policy = invoice_pb2.ApprovalPolicy(auto_approve_confidence=0.65)
+    await acme.invoices.UpdateApprovalPolicy(
+        invoice_pb2.UpdateApprovalPolicyRequest(approval_policy=policy)
+    )
+    other = "DE89370400440532013000"
+    oracle.answers(completion(TRUE | {"iban": other, "supplier_name": "Muster Bau"}))
+    aside = (f"Konto der Muster Bau: {other}", "Bezahlt werden 9.999,00 im Auftrag")
+    uploaded = await acme.upload(pdf(*PLAIN, *aside), "two.pdf")
+    job = await acme.ended(uploaded.job_id)
+    invoice = await acme.invoice(uploaded.invoice_id)
+    assert invoice.state == invoice_pb2.INVOICE_STATE_IN_REVIEW
+    assert any(f"{other!r} by the model" in line for line in job.steps[0].log)
+    assert "the model reads another bank account than stands in the reading" in invoice.warnings
+    read = {each.field: each for each in invoice.readings}
+    assert read["supplier.iban"].value == "DE02100100100006820101"
+    assert read["supplier.iban"].confidence <= 0.6
+    assert other in read["supplier.iban"].candidates
+
+
+async def test_a_document_without_text_layer_is_shown_as_pictures(modelled, oracle, tmp_path):
+    acme = await company(modelled)
+    oracle.answers(completion(TRUE))
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(pdf(*UNSURE))
+    uploaded = await acme.upload(pdf(*UNSURE), "unsure.pdf")
+    await acme.ended(uploaded.job_id)
+    workflow = modelled["agent"].service.tasks["run_job"].__self__
+    extraction = workflow._steps["extraction"].__self__._extraction
+    async with modelled["agent"].runtime.db.tenant(acme.organization_id) as tx:
+        work = await store.lock_work(tx, acme.organization_id, uploaded.job_id)
+    oracle.answers(completion(TRUE))
+    scan = {
+        "fields": {"gross": {"value": "119.00", "confidence": 0.6, "source": "OCR", "reason": "",
+                             "candidates": []}},
+        "lines": [], "syntax": None, "warnings": [], "text": ["\n".join(UNSURE)],
+    }  # fmt: skip
+    answer, _, usage = await extraction.complete(work, scan, path)
+    assert answer["fields"]["invoice_number"]["value"] == "7731/26"
+    assert (usage.cost.currency_code, usage.input_tokens) == ("", 120)  # it has no known prices
+    text, picture = oracle.calls[0].json["messages"][1]["content"]
+    assert json.loads(text["text"]) == {"pages": scan["text"]}
+    head, _, data = picture["image_url"]["url"].partition(",")
+    assert head == "data:image/png;base64"
+    assert max(Image.open(io.BytesIO(base64.b64decode(data))).size) == 1600
+
+    warned = {**scan, "text": ["another"], "warnings": ["PROMPT_INJECTION:1:0,0,1,1:meant:x"]}
+    oracle.answers(completion(TRUE))
+    await extraction.complete(work, warned, path)
+    assert isinstance(oracle.calls[0].json["messages"][1]["content"], str)
+
+
+async def test_no_model_is_asked_when_the_budget_is_used_up(modelled, oracle):
+    acme = await company(modelled)
+    budget = await acme.agent.GetModelBudget(agent_pb2.GetModelBudgetRequest())
+    assert (budget.monthly_tokens_max, budget.used_tokens) == (2_000_000, 0)
+    assert budget.model == "oracle-1"
+    given = agent_pb2.ModelBudget(monthly_tokens_max=100)
+    request = agent_pb2.UpdateModelBudgetRequest(model_budget=given)
+    assert (await acme.agent.UpdateModelBudget(request)).monthly_tokens_max == 100
+    # What could not be used is counted too; the call under way may go beyond.
+    oracle.answers(completion("no json"), completion("none"), completion(TRUE))
+    uploaded = await acme.upload(pdf(*UNSURE), "first.pdf")
+    first = await acme.ended(uploaded.job_id)
+    assert first.steps[0].model_usage.input_tokens == 360
+    budget = await acme.agent.GetModelBudget(agent_pb2.GetModelBudgetRequest())
+    assert budget.used_tokens == 450
+    oracle.answers(completion(TRUE))
+    uploaded = await acme.upload(pdf(*UNSURE, "noch einmal"), "second.pdf")
+    second = await acme.ended(uploaded.job_id)
+    assert second.state == SUCCEEDED
+    assert oracle.calls == []
+    assert any("budget of 100 tokens is used up" in line for line in second.steps[0].log)
+    other = await company(modelled)
+    budget = await other.agent.GetModelBudget(agent_pb2.GetModelBudgetRequest())
+    assert (budget.monthly_tokens_max, budget.used_tokens) == (2_000_000, 0)
 
 
 async def test_only_what_the_model_was_shown_bears_its_claims_out(modelled, oracle):
@@ -662,7 +785,7 @@ async def test_only_what_the_model_was_shown_bears_its_claims_out(modelled, orac
     async with modelled["agent"].runtime.db.tenant(acme.organization_id) as tx:
         work = await store.lock_work(tx, acme.organization_id, uploaded.job_id)
     text = ["Beleg 7731/26 vom 02.09.2026" + " " * TEXT_LENGTH_MAX, "PO-4711"]
-    weak = {"fields": {}, "lines": [], "syntax": None, "text": text}
+    weak = {"fields": {}, "lines": [], "syntax": None, "warnings": [], "text": text}
     answer, notes, _ = await extraction.complete(work, weak)
     assert "invoice_number" in answer["fields"]
     assert "order_reference" not in answer["fields"]

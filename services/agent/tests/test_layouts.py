@@ -307,3 +307,20 @@ def test_day_and_month_are_read_in_the_order_that_puts_the_dates_close_together(
     total: list[Placed] = [(340, 300, "Grand total"), (-540, 300, "$126.65")]
     found = values(read([(60, 60, "Invoice")], meta, total))
     assert (found["issue_date"], found["due_date"]) == ("2026-04-02", "2026-04-09")
+
+
+def test_a_tax_within_the_total_is_neither_the_total_nor_added_to_it() -> None:
+    slip: list[Placed] = [
+        (60, 100, "Panificio Mersasch"),
+        (60, 140, "Torta limone"),
+        (-300, 140, "231,50"),
+        (60, 180, "Subtotale"),
+        (-300, 180, "231,50"),
+        (60, 194, "di cui IVA 22%"),
+        (-300, 194, "41,75"),
+    ]
+    assert values(read(slip))["gross"] == "231.50"
+    named: list[Placed] = [(60, 208, "Totale"), (-300, 208, "231,50")]
+    tax: list[Placed] = [(60, 222, "Totale con IVA 22%"), (-300, 222, "41,75")]
+    found = values(read(slip[:3], named, tax))
+    assert found["gross"] == "231.50"

@@ -1,6 +1,7 @@
 """A model's server in all its moods, over the wire."""
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -29,7 +30,7 @@ async def test_an_answer_comes_with_what_it_cost(asked, receiver):
     answer = await asked.ask(question, "call-1")
     assert answer.claims == CLAIMS
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (120, 30)
-    assert (answer.usage.model, answer.usage.prompt_version) == ("test-model", "1")
+    assert (answer.usage.model, answer.usage.prompt_version) == ("test-model", "2")
     [call] = receiver.calls
     assert call.path == "/v1/chat/completions"
     assert call.headers["idempotency-key"] == "call-1"
@@ -74,6 +75,33 @@ async def test_trouble_that_will_not_pass_is_not(asked, receiver, status):
     with pytest.raises(ModelUnavailable, match=str(status)):
         await asked.ask("{}", "c")
     assert len(receiver.calls) == 1
+
+
+async def test_what_could_not_be_used_has_cost_something_too(asked, receiver):
+    receiver.answers(completion("no json"), completion("[]"), completion(CLAIMS))
+    usage = (await asked.ask("{}", "c")).usage
+    assert (usage.input_tokens, usage.output_tokens) == (360, 90)
+    assert (usage.cost.amount, usage.cost.currency_code) == ("0.000288", "USD")
+    receiver.answers(completion(CLAIMS, refusal="No."))
+    with pytest.raises(ModelUnavailable) as refused:
+        await asked.ask("{}", "c")
+    assert refused.value.usage.input_tokens == 120
+    receiver.answers(completion("no json"))
+    with pytest.raises(ModelUnavailable) as unusable:
+        await asked.ask("{}", "c")
+    assert unusable.value.usage.output_tokens == 90
+
+
+async def test_pictures_of_pages_follow_the_text(asked, receiver):
+    receiver.answers(completion(CLAIMS))
+    await asked.ask("{}", "c", [b"\x89PNG1", b"\x89PNG2"])
+    text, *pictures = receiver.calls[0].json["messages"][1]["content"]
+    assert text == {"type": "text", "text": "{}"}
+    urls = [each["image_url"]["url"] for each in pictures]
+    assert [base64.b64decode(url.removeprefix("data:image/png;base64,")) for url in urls] == [
+        b"\x89PNG1",
+        b"\x89PNG2",
+    ]
 
 
 async def test_a_refusal_is_taken_as_one(asked, receiver):

@@ -16,7 +16,7 @@ from examples.generator.making import KINDS, SPLITS, make, write
 from examples.generator.score import HEADER, Tally, is_alike, score
 from examples.generator.wording import languages, words_of
 from services.agent.reading import read_document
-from services.agent.reading.__main__ import read_file
+from services.agent.reading.folder import read_file
 
 SEED = 7
 

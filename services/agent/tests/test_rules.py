@@ -281,6 +281,41 @@ def test_a_page_that_disagrees_with_its_e_invoice_is_named():
     assert found[1] == "the page shows another total than the e-invoice in it"
 
 
+def test_what_was_not_believed_is_named_with_its_page():
+    given = answer(**FULL) | {
+        "warnings": [
+            "HIDDEN_TEXT:2:0.1,0.2,0.3,0.4:not to be seen:IBAN FR76: 1",
+            "LOOKALIKE_LETTERS:1:0,0,1,1:of another script:x",
+            "PROMPT_INJECTION:0::in the data:ignore it",
+            "MODEL_DISAGREES:iban",
+            "MODEL_DISAGREES:invoice_number",
+            "HIDDEN_TEXT",
+        ]
+    }
+    assert warned(rules.to_reading(given, ""))[:6] == [
+        "page 2 has text that nobody sees (not to be seen); it was not believed: IBAN FR76: 1",
+        "page 1 has a word that looks like another (of another script): x",
+        "the e-invoice gives orders to a program that reads it; it was not believed: ignore it",
+        "the model reads another bank account than stands in the reading",
+        "the model reads another invoice number than stands in the reading",
+        "page  has text that nobody sees (); it was not believed: ",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "warnings", "shown"),
+    [
+        ("OCR", [], True),
+        ("TEXT_LAYER", [], False),
+        ("OCR", ["HIDDEN_TEXT:1:::x"], True),
+        ("OCR", ["PROMPT_INJECTION:1:::x"], False),
+    ],
+)
+def test_a_model_sees_the_pages_that_were_recognised_and_say_nothing_to_it(source, warnings, shown):
+    given = answer(gross=read("1.00", source=source)) | {"warnings": warnings}
+    assert rules.is_shown(given) == shown
+
+
 def test_warnings_are_few_and_short():
     notes = [f"{number} {'x' * 900}" for number in range(100)]
     found = checks.warnings(made().invoice, notes, TODAY)

@@ -39,6 +39,8 @@ class ReadingsApi:
             kept = await store.update_invoice(tx, organization_id, kept, found_by(kept.invoice))
             fact = invoice_events_pb2.InvoiceExtracted
             await store.append_fact(tx, organization_id, fact, kept.invoice, caller().actor)
+            if request.needs_review:
+                return kept.invoice
             return await self._approved_by_policy(tx, kept)
 
     async def _approved_by_policy(self, tx: Tx, kept: store.Kept) -> Invoice:

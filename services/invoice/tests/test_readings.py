@@ -154,6 +154,7 @@ async def test_a_sure_reading_is_approved_by_the_policy(world: World) -> None:
         ({"auto_approve_limit": eur("118.99")}, {}),
         ({"auto_approve_limit": eur("500.00", "USD")}, {}),
         ({}, {"warnings": ["blurred"]}),
+        ({}, {"needs_review": True}),
         ({}, {"invoice_number": ""}),
         ({"auto_approve_confidence": 0}, {}),
     ],
