@@ -10,17 +10,17 @@ import pypdfium2
 from tests.journeys.conftest import EXAMPLES
 
 ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
-# What each document says: number, gross, and where it is read from.
+# What each document says: number, gross, where it is read from, and who wrote it.
 SAID = {
-    "01-paper-text.pdf": ("PN-2026-0417", "487.51", "TEXT_LAYER"),
-    "02-hosting-facturx.pdf": ("F2026/0931", "470.40", "E_INVOICE"),
-    "03-power-ubl.xml": ("552019844", "753.91", "E_INVOICE"),
-    "04-power-ubl.xml": ("552020391", "177.31", "E_INVOICE"),
-    "05-freight-cii.xml": ("2026-0088-A", "482.79", "E_INVOICE"),
-    "06-freight-credit-note-ubl.xml": ("CN-2026-0012", "142.78", "E_INVOICE"),
-    "07-cleaning-scan.pdf": ("R-10472", "895.48", "OCR"),
-    "08-receipt.jpg": (None, "17.10", "OCR"),
-    "09-sale-text.pdf": ("HL-2026-0203", "804.00", "TEXT_LAYER"),
+    "01-paper-text.pdf": ("PN-2026-0417", "487.51", "TEXT_LAYER", "Papierwerk Nord GmbH"),
+    "02-hosting-facturx.pdf": ("F2026/0931", "470.40", "E_INVOICE", "Nimbus Hosting SARL"),
+    "03-power-ubl.xml": ("552019844", "753.91", "E_INVOICE", "Elbstrom Energie AG"),
+    "04-power-ubl.xml": ("552020391", "177.31", "E_INVOICE", "Elbstrom Energie AG"),
+    "05-freight-cii.xml": ("2026-0088-A", "482.79", "E_INVOICE", "Delta Freight B.V."),
+    "06-freight-credit-note-ubl.xml": ("CN-2026-0012", "142.78", "E_INVOICE", "Delta Freight B.V."),
+    "07-cleaning-scan.pdf": ("R-10472", "895.48", "OCR", "Blankform Gebaeudereinigung"),
+    "08-receipt.jpg": (None, "17.10", "OCR", "CORNER CAFE ALTONA"),
+    "09-sale-text.pdf": ("HL-2026-0203", "804.00", "TEXT_LAYER", "Harbour Lane Trading GmbH"),
 }
 YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 
@@ -29,9 +29,10 @@ async def test_documents_become_books(sign_up):
     person = await sign_up()
     invoices = await uploaded(person)
     for name, invoice in invoices.items():
-        number, gross, source = SAID[name]
+        number, gross, source, supplier = SAID[name]
         assert Decimal(invoice["gross"]["amount"]) == Decimal(gross), name
         assert number is None or invoice["invoice_number"] == number, name
+        assert invoice["supplier"]["display_name"] == supplier, name
         sources = {reading.get("source") for reading in invoice["readings"]}
         assert f"READING_SOURCE_{source}" in sources, name
     for invoice in invoices.values():

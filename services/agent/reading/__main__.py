@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from .folder import SUFFIXES, Options, read_files
+from .folder import SUFFIXES, Options, planned, read_files
 
 
 def _progress(done: int, total: int, name: str) -> None:
@@ -28,7 +28,8 @@ def main() -> None:
     args = parser.parse_args()
     options = Options(args.out, args.page_only, args.annotate, args.jobs)
     args.out.mkdir(parents=True, exist_ok=True)
-    files = sorted(p for p in args.folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    found = [p for p in args.folder.iterdir() if p.suffix.lower() in SUFFIXES]
+    files = planned(found, page_only=args.page_only)
     start, failed = time.monotonic(), []
     for done, (name, reason) in enumerate(read_files(files, options), start=1):
         _progress(done, len(files), name)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from .grids import grid
 from .layout import Row, Segment, squeezed
 from .marking import Document, Marked
-from .stacks import Stacked, description, stacked
+from .stacks import Stacked, description, is_bare, multiplied, stacked
 from .tables import Header, headers, placed_cells
 from .values import Locale, Number, numbers
 from .words import Word
@@ -319,7 +319,10 @@ def _line(document: Document, item: Item) -> Line | None:
     position = _cell_number(document, item, "column_position")
     if quantity is None and position is not None and price is not None:
         quantity = position if abs(position * price - amount) <= Decimal("0.02") else None
-    text, words = _description(document, item)
+    counted = _counted_below(document, item)
+    if quantity is None and price is None and counted:
+        quantity, price = counted[1]
+    text, words = _description(document, item, counted[0] if counted else None)
     if not text and quantity is None and price is None:
         return None
     unit = _unit(item)
@@ -348,11 +351,27 @@ def _unit(item: Item) -> str | None:
     return None
 
 
-def _description(document: Document, item: Item) -> tuple[str, tuple[Word, ...]]:
-    """Return the first paragraph of an item's text: rows that follow each other closely."""
+def _counted_below(document: Document, item: Item) -> tuple[int, tuple[Decimal, Decimal]] | None:
+    """Return the row in an item's text that says how its amount comes about, and its factors."""
+    for row in sorted(item.rows - {item.row}):
+        factors = multiplied(document.rows[row], item.amount)
+        if factors and is_bare(document.rows[row]):
+            return row, factors
+    return None
+
+
+def _description(
+    document: Document, item: Item, counted: int | None
+) -> tuple[str, tuple[Word, ...]]:
+    """Return the first paragraph of an item's text: rows that follow each other closely.
+
+    `counted` is the row that says how the amount comes about, and no part of the text.
+    """
     cells = item.cells.get("column_description") or item.cells.get("column_code") or []
     rows: dict[int, list[Word]] = {}
     for index, segment in cells:
+        if index == counted:
+            continue
         rows.setdefault(index, []).extend(segment.words)
     kept: list[int] = []
     for index in sorted(rows):

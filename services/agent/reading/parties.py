@@ -203,12 +203,17 @@ def _standing(document: Document, name: Piece, marks: list[Piece]) -> float:
         over = overlap(mark.segment.x0, mark.segment.x1, name.segment.x0, name.segment.x1) > 0
         if near and (over or lone or mark.segment in block.segments):
             return 0.15
+    below = document.rows[name.row + 1].row if name.row + 1 < len(document.rows) else None
+    after = below.segments if below else []
+    in_line = len(after) == 1 and after[0] in block.segments and len(_parts(after[0].text)) > 1
+    if in_line and TOWN.search(after[0].text):
+        return 0.15  # a letterhead has its address in one line, who is written to in several
     # a sender's line above an address is none of its lines
     lines = [each for each in block.segments if len(SEPARATORS.split(each.text)) == 1]
     if name.segment not in lines or any(h.field == "buyer_section" for h in opened_by(document)):
         return 0.0
-    below = lines[lines.index(name.segment) + 1 :][:4]
-    return -0.12 if any(TOWN.search(each.text) for each in below) else 0.0
+    under = lines[lines.index(name.segment) + 1 :][:4]
+    return -0.12 if any(TOWN.search(each.text) for each in under) else 0.0
 
 
 def _sender_lines(document: Document, owned: dict[int, str]) -> Iterator[Candidate]:
@@ -243,7 +248,7 @@ def _top_lines(
         if re.search(r"https?:|www\.|^[+\d]", text) or STREET.search(text):
             continue
         height = segment.y1 - segment.y0
-        large = 0.1 * (height > 1.3 * document.word_height)
+        large = 0.2 * (height > 1.25 * document.word_height)
         large -= 0.1 * (height < 0.9 * document.word_height)
         score = 0.34 + large - 0.03 * number
         score += 1.5 * _standing(document, Piece(index, segment), marks)
@@ -274,10 +279,12 @@ def supplier_names(document: Document) -> list[Candidate]:
     )
 
 
-def buyer_names(document: Document, supplier: str | None) -> list[Candidate]:
+def buyer_names(
+    document: Document, supplier: str | None, *, named_only: bool = False
+) -> list[Candidate]:
     """Return the candidates for who buys: a section's name, or whose address stands alone."""
     found = list(_section_names(document, "buyer_section"))
-    for block in document.blocks:
+    for block in () if named_only else document.blocks:
         segments = list(dropwhile(lambda s: len(_parts(s.text)) > 1, block.segments))
         lines = [squeezed(s.text) for s in segments]
         town = next((n for n, line in enumerate(lines) if TOWN.search(line)), None)

@@ -26,7 +26,8 @@ def read_document(
 ) -> dict[str, Any]:
     """Return what a document (its bytes, or a file opened to read them) says.
 
-    Options: page_only (bool, the e-invoice in a PDF is passed over), ocr (bool, default true),
+    Options: page_only (bool, the e-invoice in a PDF is passed over), beside (bytes, the XML of the
+    e-invoice that came with it), ocr (bool, default true),
     text (bool, also the pages' text, where there is no e-invoice), hints (by field, as
     learning.learn gives them, of the supplier's earlier documents), raw (bool, scores in place of
     probabilities).
@@ -43,24 +44,32 @@ def read_document(
     kind = kind_of(data, media_type)
     if kind == "xml":
         return _from_einvoice(parse(data), None, 0)
+    beside = parse(chosen["beside"]) if chosen.get("beside") else None
     if kind == "image":
         pages = list(islice(image_pages(data), PAGES_READ))
+        if beside is not None:
+            return _confirmed(beside, pages, len(pages))
         return _screened(pages, None, chosen)
     pdf = open_pdf(data)
     try:
-        invoice = None if chosen.get("page_only") else embedded(pdf)
+        invoice = beside or (None if chosen.get("page_only") else embedded(pdf))
         count = len(pdf)
         if invoice is not None:
             pages = list(islice(pdf_pages(pdf, use_ocr=False), CONFIRMING_PAGES))
-            pages, warnings = screening.screened(pages)
-            seen = mark(pages) if any(p.words for p in pages) else None
-            answer = _from_einvoice(invoice, seen, count)
-            return {**answer, "warnings": [*answer["warnings"], *warnings]}
+            return _confirmed(invoice, pages, count)
         use_ocr = bool(chosen.get("ocr", True))
         pages = list(islice(pdf_pages(pdf, use_ocr=use_ocr), PAGES_READ))
         return _screened(pages, count, chosen)
     finally:
         pdf.close()
+
+
+def _confirmed(invoice: EInvoice, pages: list[Page], count: int) -> dict[str, Any]:
+    """Return what an e-invoice says, looked up on the pages that it belongs to."""
+    pages, warnings = screening.screened(pages)
+    seen = mark(pages) if any(page.words for page in pages) else None
+    answer = _from_einvoice(invoice, seen, count)
+    return {**answer, "warnings": [*answer["warnings"], *warnings]}
 
 
 def kind_of(data: bytes, media_type: str) -> str:
@@ -217,7 +226,8 @@ def page_fields(document: Document) -> dict[str, list[Candidate]]:
     if kinds[0].value == "RECEIPT":
         suppliers = receipts.shop_names(document) or suppliers
     supplier = suppliers[0] if suppliers else None
-    buyers = parties.buyer_names(document, str(supplier.value) if supplier else None)
+    known = str(supplier.value) if supplier else None
+    buyers = parties.buyer_names(document, known, named_only=kinds[0].value == "RECEIPT")
     found = {
         "document_type": kinds,
         "invoice_number": fields.invoice_number(document),

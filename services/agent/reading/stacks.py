@@ -1,7 +1,7 @@
 """Items set one below the other without columns: a text, and with it what it comes to."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import permutations
@@ -39,7 +39,7 @@ def stacked(document: Document) -> list[Stacked]:
     """Return the items whose quantity times price stands under their text, in reading order."""
     found = [c for index in range(len(document.rows)) if (c := _counted(document, index))]
     names = _names(document, [c.row for c in found])
-    bare = [c for c in found if _bare(document.rows[c.row], names)]
+    bare = [c for c in found if is_bare(document.rows[c.row], names)]
     if 2 * len(bare) <= len(found):
         return []
     items, last = [], -1
@@ -61,17 +61,26 @@ def _as_tall(item: Stacked, items: list[Stacked]) -> Stacked:
 
 def _counted(document: Document, index: int) -> Counted | None:
     """Return what a row multiplies, where the product stands in it or in a row beside it."""
-    numbers = [n for n in document.rows[index].numbers if not n.percent and n.value]
     for amount_row, amount in _amounts(document, index):
-        # of two ones the nearer to the price is the quantity
-        rest = [n for n in reversed(numbers) if n is not amount]
-        for quantity, price in permutations(rest, 2):
-            first = amount_row != index or price.start < amount.start
-            if not (price.money and first) or quantity.currency:
-                continue
-            if abs(quantity.value * price.value - amount.value) <= CENT:
-                values = (quantity.value, price.value, amount.value)
-                return Counted(index, amount_row, *values)
+        factors = multiplied(document.rows[index], amount)
+        if factors:
+            return Counted(index, amount_row, *factors, amount.value)
+    return None
+
+
+def multiplied(marked: Marked, amount: Number) -> tuple[Decimal, Decimal] | None:
+    """Return the quantity and the price in a row that come to an amount, less shares named."""
+    own = amount in marked.numbers
+    shares = [n.value for n in marked.numbers if n.percent and 0 < n.value < 100]
+    rates = [Decimal(1), *(1 - share / 100 for share in shares)]
+    # of two ones the nearer to the price is the quantity
+    rest = [n for n in reversed(marked.numbers) if n is not amount and not n.percent and n.value]
+    for quantity, price in permutations(rest, 2):
+        if not price.money or quantity.currency or (own and price.start > amount.start):
+            continue
+        whole = quantity.value * price.value
+        if any(abs(whole * rate - amount.value) <= CENT for rate in rates):
+            return quantity.value, price.value
     return None
 
 
@@ -93,11 +102,11 @@ def _words(marked: Marked) -> list[str]:
     return [t for t in tokens(marked.row.text) if t.isalpha()]
 
 
-def _bare(marked: Marked, names: set[str]) -> bool:
+def is_bare(marked: Marked, names: Collection[str] = ()) -> bool:
     """Return whether a row says nothing but numbers, what names them, and units."""
-    said = {t for h in marked.hits if h.field.startswith("column_") for t in h.label.words}
+    said = {t for h in marked.hits for t in h.label.words}
     ended = {t for w in marked.row.words if w.text.endswith(":") for t in tokens(w.text)}
-    rest = [w for w in _words(marked) if w not in names | said | ended]
+    rest = [w for w in _words(marked) if w not in said | ended and w not in names]
     return len(rest) <= len(marked.numbers) and all(len(w) <= LONGEST_UNIT for w in rest)
 
 
@@ -119,7 +128,7 @@ def _texts(document: Document, counted: Counted, last: int) -> Iterator[int]:
 
 
 def _is_text(marked: Marked) -> bool:
-    return any(c.isalpha() for c in marked.row.segments[0].text)
+    return any(c.isalpha() for c in marked.row.text)
 
 
 def description(document: Document, items: list[Stacked], number: int) -> tuple[Word, ...]:

@@ -324,3 +324,10 @@ def test_a_tax_within_the_total_is_neither_the_total_nor_added_to_it() -> None:
     tax: list[Placed] = [(60, 222, "Totale con IVA 22%"), (-300, 222, "41,75")]
     found = values(read(slip[:3], named, tax))
     assert found["gross"] == "231.50"
+
+
+def test_a_letterhead_whose_address_is_one_line_is_the_sellers() -> None:
+    head: list[Placed] = [(60, 60, "Impianti Mersasch"), (60, 74, "Via Po 3 - 20121 Milano")]
+    answer = read(head, address(BUYER, 60, 120), META, COLUMNS, ITEM, TOTALS)
+    found = values(answer)
+    assert (found["supplier_name"], found["buyer_name"]) == ("Impianti Mersasch", BUYER[0])

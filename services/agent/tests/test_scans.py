@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import cv2
 import fpdf
@@ -15,10 +16,12 @@ import pytest
 from PIL import Image
 
 from services.agent.reading import folder, misread, ocr, read_document, scans, split
-from services.agent.reading.folder import Options, read_files
+from services.agent.reading.folder import Options, planned, read_files
 from services.agent.reading.words import open_pdf, pdf_pages
 
 SELLER = ("Harbour Supplies Ltd", "1 Quay Street", "Porttown PT1 2AB", "VAT no: GB 980 7806 84")
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def _sheet(pdf, number, date, total, *, counter=""):
@@ -234,7 +237,7 @@ def test_a_folder_is_read_and_drawn_and_a_bad_file_stops_nothing(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     files = sorted(tmp_path.glob("*.pdf"))
-    told = dict(read_files(files, Options(out, annotate=True)))
+    told = dict(read_files(planned(files, page_only=False), Options(out, annotate=True)))
     assert told == {"a.pdf": "", "b.pdf": "UNSUPPORTED_TYPE"}
     answer = json.loads((out / "a.json").read_text())
     assert answer["gross"] == "120.00"
@@ -248,15 +251,35 @@ def test_a_file_that_kills_its_process_stops_no_other(tmp_path):
     file.write_bytes(_pdf((_sheet, "HS-1", "01/02/2025", 120.0)))
     worker = folder._Worker()
     options = Options(tmp_path)
-    assert worker.read(file, options) == ("a.pdf", "")
+    assert worker.read(folder.Read(file, "a"), options) == ("a.pdf", "")
     for pid in worker._pool._processes:
         os.kill(pid, signal.SIGKILL)
-    assert worker.read(file, options) == ("a.pdf", "KILLED")
+    assert worker.read(folder.Read(file, "a"), options) == ("a.pdf", "KILLED")
     assert json.loads((tmp_path / "a.json").read_text())["error"]["reason"] == "KILLED"
-    assert worker.read(file, options) == ("a.pdf", "")
+    assert worker.read(folder.Read(file, "a"), options) == ("a.pdf", "")
     worker.close()
 
 
 def test_an_account_number_whose_zeros_ran_together_is_made_whole_by_its_check_digits():
     assert misread.whole_iban("DE021203000000202051") == "DE02120300000000202051"
     assert misread.whole_iban("DE02120300001000202051") is None
+
+
+def test_an_e_invoice_beside_a_page_is_read_with_it_and_no_answer_takes_anothers_name(
+    tmp_path: Path,
+) -> None:
+    page, data = EXAMPLES / "01-paper-text.pdf", EXAMPLES / "03-power-ubl.xml"
+    for source, name in ((page, "a.pdf"), (data, "a.xml"), (page, "b.pdf")):
+        (tmp_path / name).write_bytes(source.read_bytes())
+    (tmp_path / "b.xml").write_text("<statement/>")
+    files = list(tmp_path.glob("?.*"))
+    out = tmp_path / "out"
+    out.mkdir()
+    told = dict(read_files(planned(files, page_only=False), Options(out)))
+    assert told == {"a.pdf": "", "b.pdf": "", "b.xml": "NOT_AN_INVOICE"}
+    read = {file.name: json.loads(file.read_text()) for file in out.iterdir()}
+    assert set(read) == {"a.json", "b.json", "b.xml.json"}
+    assert read["a.json"]["gross"] == "753.91"
+    assert "PAGE_DISAGREES:gross" in read["a.json"]["reading"]["warnings"]
+    names = {each.name for each in planned(files, page_only=True)}
+    assert names == {"a", "a.xml", "b", "b.xml"}
