@@ -10,7 +10,7 @@ EVAL ?=
 STORES ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt lock eval confidence load fault contracts baseline clean
+.PHONY: help demo run test check fmt lock eval confidence fuzz load fault contracts baseline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -40,6 +40,9 @@ eval: $(VENV)/.synced ## score the reading engine on made documents, and on EVAL
 
 confidence: $(VENV)/.synced ## measure how sure readings are and what corrections teach, also on EVAL="DIR …"; writes docs/CONFIDENCE.md
 	@$(BIN)/python -m examples.generator.confidence $(EVAL)
+
+fuzz: $(VENV)/.synced ## read 2,000 truncated and mutated files in the sandbox
+	@FUZZ_FILES=2000 $(BIN)/pytest -q services/agent/tests/test_fuzz.py
 
 load: $(VENV)/.synced ## measure requests/s, latency and CPU per request; writes docs/LOAD.md
 	@$(BIN)/python -m tests.load

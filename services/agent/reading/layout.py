@@ -129,22 +129,25 @@ def box_of(words: Iterable[Word]) -> Box:
 def rows_of(page: Page) -> list[Row]:
     """Return a page's rows from top to bottom."""
     groups: list[list[Word]] = []
+    lines: list[tuple[float, float]] = []  # of each group, its middle and usual height
     for word in sorted((w for w in page.words if w.text), key=lambda w: w.middle):
-        group = next((g for g in reversed(groups[-6:]) if _same_row(g, word)), None)
-        if group is None:
-            groups.append([word])
-        else:
-            group.append(word)
+        near = range(len(groups) - 1, max(len(groups) - 7, -1), -1)
+        at = next((n for n in near if _same_row(groups[n], lines[n], word)), len(groups))
+        if at == len(groups):
+            groups.append([])
+            lines.append((0.0, 0.0))
+        group = groups[at]
+        group.append(word)
+        lines[at] = sum(w.middle for w in group) / len(group), median(w.height for w in group)
     groups.sort(key=lambda g: sum(w.middle for w in g) / len(g))
     return [
         Row(page, i, tuple(sorted(group, key=lambda w: w.x0))) for i, group in enumerate(groups)
     ]
 
 
-def _same_row(group: list[Word], word: Word) -> bool:
-    middle = sum(w.middle for w in group) / len(group)
-    height = min(word.height, median(w.height for w in group))
-    if abs(word.middle - middle) > 0.45 * height:
+def _same_row(group: list[Word], line: tuple[float, float], word: Word) -> bool:
+    middle, usual = line
+    if abs(word.middle - middle) > 0.45 * min(word.height, usual):
         return False
     # two lines of small print beside a large word are not one row
     return not any(min(w.x1, word.x1) - max(w.x0, word.x0) > 0.5 * word.height for w in group)

@@ -242,7 +242,13 @@ def page_fields(document: Document) -> dict[str, list[Candidate]]:
         "order_reference": fields.order_reference(document),
         **_totals(document),
     }
-    return {name: candidates for name, candidates in found.items() if candidates}
+    # what stands nowhere was still concluded from how the pages were read
+    source = document.pages[0].source
+    return {
+        name: [c if c.page else replace(c, source=source) for c in candidates]
+        for name, candidates in found.items()
+        if candidates
+    }
 
 
 def _is_slip(document: Document) -> bool:

@@ -13,7 +13,7 @@ import math
 import re
 import sys
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -28,6 +28,7 @@ from .values import folded
 
 SURE_MAX = 0.995  # nothing that is read from a page is certain
 BLOCK = 25  # fields at least, over which a share is taken
+SAMPLES_MIN = 500  # of a source, to fit its curves anew
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 AMOUNTS = ("net", "tax", "gross", "amount_due")
 # Of made documents all are said that the page shows: these are wrong where none is expected.
@@ -205,10 +206,12 @@ def read_all(folders: Iterable[Path], *, raw: bool) -> Iterator[Sample]:
                 yield from samples_of(answer, expected)
 
 
-def write(curves: Curves) -> None:
-    """Replace the curves of these sources; those of others stay."""
+def write(curves: Curves, samples: Iterable[Sample]) -> None:
+    """Replace the curves of sources with enough samples; those of others stay."""
     known = json.loads(FILE.read_text(encoding="utf-8"))
-    text = json.dumps({**known, **curves}, indent=1, sort_keys=True)
+    counts = Counter(sample.source for sample in samples)
+    enough = {source: made for source, made in curves.items() if counts[source] >= SAMPLES_MIN}
+    text = json.dumps({**known, **enough}, indent=1, sort_keys=True)
     text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", text)
     FILE.write_text(text + "\n", encoding="utf-8")
 
@@ -223,7 +226,7 @@ def main() -> None:
     args = parser.parse_args()
     samples = list(read_all(args.folders, raw=args.fit))
     if args.fit:
-        write(fit(samples))
+        write(fit(samples), samples)
         samples = unseen(samples)
     sys.stdout.write(f"{len(samples)} fields\n{table(samples)}\n")
 

@@ -5,7 +5,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from itertools import chain, product
 
@@ -52,8 +52,13 @@ class Labels:
             for label in self.by_first.get(token, ())
             if tuple(found[index : index + len(label.words)]) == label.words
         ]
-        hits += [e for e in self.endings if token.endswith(e.words[0]) and token != e.words[0]]
-        return sorted(hits, key=lambda h: -len(h.words))
+        if token.endswith(self._suffixes):
+            hits += [e for e in self.endings if token.endswith(e.words[0]) and token != e.words[0]]
+        return sorted(hits, key=lambda h: -len(h.words)) if len(hits) > 1 else hits
+
+    @cached_property
+    def _suffixes(self) -> tuple[str, ...]:
+        return tuple(e.words[0] for e in self.endings)
 
 
 @cache

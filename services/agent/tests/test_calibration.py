@@ -124,3 +124,18 @@ def test_raw_scores_are_given_where_they_are_asked_for(tmp_path: Path):
         name: each["value"] for name, each in sure["fields"].items()
     }
     assert raw["fields"]["gross"]["confidence"] != sure["fields"]["gross"]["confidence"]
+
+
+def test_a_fit_leaves_the_curves_of_sources_that_it_has_few_fields_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "curves.json"
+    known = {"OCR": {"any": [[0.5, 0.5]]}, "TEXT_LAYER": {"any": [[0.9, 0.9]]}}
+    file.write_text(json.dumps(known))
+    monkeypatch.setattr(reliability, "FILE", file)
+    few = [Sample("TEXT_LAYER", "gross", 0.4, True)] * 60
+    many = [Sample("OCR", "gross", 0.8, True)] * reliability.SAMPLES_MIN
+    reliability.write(reliability.fit([*few, *many]), [*few, *many])
+    curves = json.loads(file.read_text())
+    assert curves["TEXT_LAYER"] == known["TEXT_LAYER"]
+    assert curves["OCR"] != known["OCR"]

@@ -283,3 +283,10 @@ def test_an_e_invoice_beside_a_page_is_read_with_it_and_no_answer_takes_anothers
     assert "PAGE_DISAGREES:gross" in read["a.json"]["reading"]["warnings"]
     names = {each.name for each in planned(files, page_only=True)}
     assert names == {"a", "a.xml", "b", "b.xml"}
+
+
+def test_what_is_concluded_from_a_picture_is_of_its_source() -> None:
+    answer = read_document((EXAMPLES / "07-cleaning-scan.pdf").read_bytes())
+    assert {found["source"] for found in answer["fields"].values()} == {"OCR"}
+    slip = read_document((EXAMPLES / "08-receipt.jpg").read_bytes())
+    assert {found["source"] for found in slip["fields"].values()} == {"OCR"}
