@@ -141,7 +141,7 @@ def _at(exact: Candidate, document: Document, row: int, start: int, end: int) ->
 
 def _disagreements(invoice: EInvoice, document: Document) -> list[str]:
     """Return what the page is sure of and the data says otherwise: two invoices in one file."""
-    seen = page_fields(document)
+    seen = page_fields(document, lines.items(document))
     warnings = []
     for name in ("gross", "iban", "invoice_number"):
         page, data = seen.get(name), invoice.fields.get(name)
@@ -187,10 +187,11 @@ def _from_pages(pages: list[Page], count: int | None, chosen: Mapping[str, Any])
     if not any(page.words for page in pages):
         raise Unreadable("EMPTY", "No text was found on the pages.")
     document = mark(pages)
-    found = hints.raised(document, page_fields(document), chosen.get("hints") or {})
+    items = lines.items(document)
+    found = hints.raised(document, page_fields(document, items), chosen.get("hints") or {})
     named = {name: field(c[0], c[1:]) for name, c in found.items() if c[0].score >= MISSING}
     credit = named.get("document_type", {}).get("value") == "CREDIT_NOTE"
-    read = [_line(document, line) for line in lines.items(document)]
+    read = [_line(document, line) for line in items]
     if credit and _negative(named):
         _turn(named, read)
     if not named:
@@ -214,7 +215,7 @@ def _text_of(document: Document) -> list[str]:
     return ["\n".join(pages[index]) for index in sorted(pages)]
 
 
-def page_fields(document: Document) -> dict[str, list[Candidate]]:
+def page_fields(document: Document, items: list[lines.Line]) -> dict[str, list[Candidate]]:
     """Return each field's readings from the page, the chosen one first."""
     kinds = fields.document_type(document)
     issued = fields.issue_date(document)
@@ -240,7 +241,7 @@ def page_fields(document: Document) -> dict[str, list[Candidate]]:
         "buyer_name": buyers,
         "currency_code": fields.currency(document),
         "order_reference": fields.order_reference(document),
-        **_totals(document),
+        **_totals(document, items),
     }
     # what stands nowhere was still concluded from how the pages were read
     source = document.pages[0].source
@@ -272,8 +273,7 @@ def _joined(ids: list[Candidate]) -> list[Candidate]:
     return [Candidate(values, best.score, best.reason, best.source, best.page, best.box)]
 
 
-def _totals(document: Document) -> dict[str, list[Candidate]]:
-    read = lines.items(document)
+def _totals(document: Document, read: list[lines.Line]) -> dict[str, list[Candidate]]:
     rows = {row for line in read for row in line.rows if line.amount is not None}
     line_sum = sum((line.amount for line in read), Decimal(0)) if read else None
     paid = receipts.paid_total(document) or receipts.rounded_total(document)
