@@ -44,6 +44,8 @@ _LETTERS = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "æ": "ae"
 
 def folded(text: str) -> str:
     """Return a text in lower case, without accents."""
+    if text.isascii():
+        return text.lower()
     marks = unicodedata.normalize("NFKD", text.translate(_LETTERS).casefold())
     return "".join(c for c in marks if not unicodedata.combining(c))
 
