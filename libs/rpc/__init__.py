@@ -16,7 +16,7 @@ from libs.rpc.errors import (
     reason_of,
     status_of,
 )
-from libs.rpc.fields import behaviors, changeable, settable
+from libs.rpc.fields import behaviors, changeable, check_changeable, settable
 from libs.rpc.identity import (
     AuthClients,
     Caller,
@@ -66,6 +66,7 @@ __all__ = [
     "caller_or_none",
     "changeable",
     "check",
+    "check_changeable",
     "ciphers",
     "decode_token",
     "encode_token",

@@ -1,9 +1,11 @@
 """What callers may do with the fields of a resource, read from the contract's own options."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from google.api import field_behavior_pb2
+
+from libs.rpc.checks import check
 
 Descriptor = Any  # the stubs have two types for it that do not fit each other
 
@@ -28,3 +30,9 @@ def changeable(resource: Descriptor) -> tuple[str, ...]:
     fixed = field_behavior_pb2.IMMUTABLE
     fields = resource.fields_by_name
     return tuple(name for name in settable(resource) if fixed not in behaviors(fields[name]))
+
+
+def check_changeable(resource: Descriptor, paths: Iterable[str]) -> None:
+    """Raise InvalidArgument for a path of an update mask (AIP-134) that is no changeable field."""
+    known = changeable(resource)
+    check((path, "is no field that can be changed") for path in paths if path not in known)

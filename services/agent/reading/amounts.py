@@ -9,10 +9,9 @@ from .balance import balanced, named_rates, within
 from .evidence import Candidate, ranked
 from .marking import Document, Found, Hit, Marked, near
 from .settling import adjusted, settled
-from .values import Number, adds_up, rate_triples
+from .values import CENT, Number, adds_up, rate_triples
 
 KEPT = 7
-CENT = Decimal("0.02")
 TOTALS = ("net", "tax", "gross", "amount_due", "line_total", "prepaid")
 
 

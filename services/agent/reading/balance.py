@@ -7,9 +7,8 @@ from decimal import Decimal
 
 from .evidence import Candidate
 from .marking import Document
-from .values import Number
+from .values import CENT, Number
 
-CENT = Decimal("0.02")
 REACH = 30  # rows below the items that totals are looked for in
 MOST = 24  # amounts there that are tried with each other
 # Standard and reduced rates of VAT and sales tax in use, per cent; a sum at none of them is chance.

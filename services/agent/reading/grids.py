@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import permutations
 
 from .layout import Row, overlap
 from .marking import Document
 from .tables import Column, Header
-from .values import Number
+from .values import Number, factors
 
-CENT = Decimal("0.02")
 LONGEST_UNIT = 8
 ALIGNED = 0.6  # of the word height: right edges closer than this are of one column
 
@@ -46,18 +44,8 @@ def _counted(document: Document, index: int) -> Counted | None:
     plain = [n for n in marked.numbers if not n.percent and n.value]
     if len(money) < 2 or len(plain) < 3 or not any(c.isalpha() for c in marked.row.text):
         return None
-    amount = money[-1]
-    shares = [n.value for n in marked.numbers if n.percent and 0 < n.value < 100]
-    factors = [Decimal(1), *(1 - share / 100 for share in shares)]
-    # of two ones the nearer to the price is the quantity, the other the item's number
-    factored = permutations([n for n in reversed(plain) if n is not amount], 2)
-    for quantity, price in factored:
-        if price.decimals < 2 or quantity.currency or price.start > amount.start:
-            continue
-        whole = quantity.value * price.value
-        if any(abs(whole * factor - amount.value) <= CENT for factor in factors):
-            return Counted(index, quantity, price, amount)
-    return None
+    found = factors(marked.numbers, money[-1], lambda n: n.decimals >= 2)
+    return Counted(index, *found, money[-1]) if found else None
 
 
 def _header(document: Document, counted: list[Counted]) -> Header:

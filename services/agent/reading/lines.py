@@ -10,10 +10,9 @@ from .layout import Row, Segment, squeezed
 from .marking import Document, Marked
 from .stacks import Stacked, description, is_bare, multiplied, stacked
 from .tables import Header, headers, placed_cells
-from .values import Locale, Number, numbers
+from .values import CENT, Locale, Number, numbers
 from .words import Word
 
-CENT = Decimal("0.02")
 MAX_LINES = 2000
 ENDING = ("net", "gross", "amount_due", "line_total")
 TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
@@ -49,7 +48,7 @@ class Line:
         """Return whether quantity times unit price is the amount."""
         if self.quantity is None or self.unit_price is None:
             return False
-        return abs(self.quantity * self.unit_price - self.amount) <= Decimal("0.02")
+        return abs(self.quantity * self.unit_price - self.amount) <= CENT
 
 
 def items(document: Document) -> list[Line]:
@@ -318,7 +317,7 @@ def _line(document: Document, item: Item) -> Line | None:
     price = _cell_number(document, item, "column_unit_price")
     position = _cell_number(document, item, "column_position")
     if quantity is None and position is not None and price is not None:
-        quantity = position if abs(position * price - amount) <= Decimal("0.02") else None
+        quantity = position if abs(position * price - amount) <= CENT else None
     counted = _counted_below(document, item)
     if quantity is None and price is None and counted:
         quantity, price = counted[1]

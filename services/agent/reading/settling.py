@@ -6,8 +6,8 @@ from itertools import combinations, pairwise
 
 from .evidence import Candidate, ranked
 from .marking import Document
+from .values import CENT
 
-CENT = Decimal("0.02")
 MOST_ADJUSTMENTS = 4
 REACH = 6  # rows below the total that a prepayment and the rest to pay stand in
 

@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import permutations
 
 from .marking import Document, Marked, heads_table
-from .values import Number, tokens
+from .values import Number, factors, tokens
 from .words import Word
 
-CENT = Decimal("0.02")
 CLOSE = 0.9  # of the word height: a wider gap parts two items
 TALLEST = 4  # rows of text that an item has at most above its sum
 LONGEST_UNIT = 6
@@ -70,18 +68,8 @@ def _counted(document: Document, index: int) -> Counted | None:
 
 def multiplied(marked: Marked, amount: Number) -> tuple[Decimal, Decimal] | None:
     """Return the quantity and the price in a row that come to an amount, less shares named."""
-    own = amount in marked.numbers
-    shares = [n.value for n in marked.numbers if n.percent and 0 < n.value < 100]
-    rates = [Decimal(1), *(1 - share / 100 for share in shares)]
-    # of two ones the nearer to the price is the quantity
-    rest = [n for n in reversed(marked.numbers) if n is not amount and not n.percent and n.value]
-    for quantity, price in permutations(rest, 2):
-        if not price.money or quantity.currency or (own and price.start > amount.start):
-            continue
-        whole = quantity.value * price.value
-        if any(abs(whole * rate - amount.value) <= CENT for rate in rates):
-            return quantity.value, price.value
-    return None
+    found = factors(marked.numbers, amount, lambda n: n.money)
+    return (found[0].value, found[1].value) if found else None
 
 
 def _amounts(document: Document, index: int) -> Iterator[tuple[int, Number]]:

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from itertools import product
+from itertools import permutations, product
 
 from stdnum import iban as iban_check
 from stdnum.eu import vat
@@ -32,6 +32,7 @@ CODES = (  # noqa: SIM905 - as a list they would fill a page
     "EUR USD GBP CHF PLN SEK NOK DKK CZK HUF RON BGN CAD AUD NZD JPY CNY INR BRL MXN MYR SGD "
     "HKD ZAR TRY ILS AED SAR KRW THB IDR PHP"
 ).split()
+CENT = Decimal("0.02")  # what rounding makes of a sum or product at most
 _UNIT = "|".join(sorted((re.escape(s) for s in [*SYMBOLS, *CODES]), key=len, reverse=True))
 
 _NUMBER = re.compile(
@@ -356,7 +357,7 @@ def _vat_valid(value: str) -> bool:
     return True
 
 
-def adds_up(parts: Iterable[Decimal], total: Decimal, tolerance: Decimal = Decimal("0.02")) -> bool:
+def adds_up(parts: Iterable[Decimal], total: Decimal, tolerance: Decimal = CENT) -> bool:
     """Return whether the parts sum to the total within the tolerance of rounding."""
     return abs(sum(parts, Decimal(0)) - total) <= tolerance
 
@@ -372,3 +373,24 @@ def rate_triples(found: list[Number]) -> Iterator[tuple[Number, Number, Number]]
             continue
         if abs(base.value * rate.value / 100 - tax.value) <= Decimal("0.015"):
             yield rate, base, tax
+
+
+def factors(
+    found: list[Number], amount: Number, is_price: Callable[[Number], bool]
+) -> tuple[Number, Number] | None:
+    """Return the quantity and the price among a row's numbers that come to an amount.
+
+    Less a share that the row names, as a discount. A price stands before the amount of its row.
+    """
+    own = amount in found
+    shares = [n.value for n in found if n.percent and 0 < n.value < 100]
+    rates = [Decimal(1), *(1 - share / 100 for share in shares)]
+    # of two ones the nearer to the price is the quantity, the other the item's number
+    rest = [n for n in reversed(found) if n is not amount and not n.percent and n.value]
+    for quantity, price in permutations(rest, 2):
+        if not is_price(price) or quantity.currency or (own and price.start > amount.start):
+            continue
+        whole = quantity.value * price.value
+        if any(abs(whole * rate - amount.value) <= CENT for rate in rates):
+            return quantity, price
+    return None

@@ -11,7 +11,7 @@ from auditron.invoice.v1 import invoice_pb2
 from auditron.invoice.v1.invoice_pb2 import FieldReading, Invoice
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from libs.rpc import Violation, changeable, check
+from libs.rpc import Violation, check, check_changeable
 
 from .outcomes import MEASURED, needed, value_of
 
@@ -201,8 +201,7 @@ def merged_automation(
     Raises InvalidArgument.
     """
     paths = list(mask.paths) or [field.name for field, _ in given.ListFields()]
-    known = changeable(given.DESCRIPTOR)
-    check((path, "is no field that can be changed") for path in paths if path not in known)
+    check_changeable(given.DESCRIPTOR, paths)
     after = AutomationSettings()
     after.CopyFrom(before)
     for path in paths:

@@ -8,7 +8,7 @@ from auditron.agent.v1 import agent_pb2
 from auditron.agent.v1.agent_pb2 import Job, ModelBudget, NotificationSettings
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from libs.rpc import Violation, changeable, check
+from libs.rpc import Violation, check, check_changeable
 
 from .. import errors
 
@@ -31,8 +31,7 @@ def merged_settings(
 ) -> NotificationSettings:
     """Return the settings with the fields that the mask names; none named: those that are set."""
     paths = list(mask.paths) or [field.name for field, _ in given.ListFields()]
-    known = changeable(given.DESCRIPTOR)
-    check((path, "is no field that can be changed") for path in paths if path not in known)
+    check_changeable(given.DESCRIPTOR, paths)
     after = NotificationSettings()
     after.CopyFrom(before)
     FieldMask(paths=paths).MergeMessage(given, after, replace_repeated_field=True)
@@ -45,8 +44,7 @@ def merged_settings(
 
 def check_budget(given: ModelBudget, mask: FieldMask, allowed: int) -> None:
     """Raise InvalidArgument for a budget that cannot be set; the platform allows so many tokens."""
-    known = changeable(given.DESCRIPTOR)
-    check((path, "is no field that can be changed") for path in mask.paths if path not in known)
+    check_changeable(given.DESCRIPTOR, mask.paths)
     if not given.HasField("monthly_tokens_max") or not 0 <= given.monthly_tokens_max <= allowed:
         check([("model_budget.monthly_tokens_max", f"must be from 0 to {allowed}")])
 
