@@ -2,31 +2,23 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
+from .extents import Item, Placed, fill
 from .grids import grid
 from .layout import Row, Segment, squeezed
 from .marking import Document, Marked
 from .stacks import Stacked, description, is_bare, multiplied, stacked
-from .tables import Header, headers, placed_cells
+from .tables import Header, headers, placed_cells, widened
 from .values import CENT, Locale, Number, numbers
 from .words import Word
 
 MAX_LINES = 2000
 ENDING = ("net", "gross", "amount_due", "line_total")
 TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
+AMOUNTS = ("column_amount", "column_gross_amount", "column_base")  # of items, best first
 DETAILS = {"other_date", "other_number", "order_reference", "adjustment", "column_code"}
-
-
-@dataclass
-class Item:
-    """A line item in the making: cells by column, as (row index, segment)."""
-
-    row: int
-    amount: Number
-    cells: dict[str, list[tuple[int, Segment]]] = field(default_factory=dict)
-    rows: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -122,18 +114,12 @@ def _ends_table(marked: Marked, header: Header) -> bool:
 def _lines(
     document: Document, header: Header, body: list[int], before: Decimal = Decimal(0)
 ) -> list[Line]:
-    amount = header.column("column_amount") or header.column("column_gross_amount")
-    assert amount is not None, "an item table has a column of amounts"
+    header = widened(document, header, body)
     placed = {index: list(placed_cells(document, header, index)) for index in body}
-    anchors: list[Item] = []
-    for index in body:
-        for name, segment in placed[index]:
-            number = _only_number(segment, document.locale)
-            if name == amount.field and number is not None and number.money:
-                anchors.append(Item(index, number))
+    anchors = _anchors(document, header, placed)
     if not anchors:
         return []
-    _fill(document, placed, anchors)
+    fill(document, placed, anchors)
     kept = _summed(document, anchors, header, before)
     lines = [line for line in (_line(document, item) for item in kept) if line is not None]
     if not any(line.adds_up or any(map(str.isalpha, line.description)) for line in lines):
@@ -141,6 +127,25 @@ def _lines(
     priced = header.column("column_unit_price") is not None
     credited = sum(line.amount < 0 for line in lines) > len(lines) / 2
     return [line for line in lines if not _adjusts(document, line, priced, credited)]
+
+
+def _anchors(document: Document, header: Header, placed: Placed) -> list[Item]:
+    """Return an item for each amount: of columns that may hold them, what the rows multiply."""
+    found: dict[str, list[Item]] = {name: [] for name in AMOUNTS}
+    held = dict.fromkeys(AMOUNTS, 0)
+    for index, cells in placed.items():
+        values = {name: _only_number(cell, document.locale) for name, cell in cells}
+        quantity, price = values.get("column_quantity"), values.get("column_unit_price")
+        for name in AMOUNTS:
+            number = values.get(name)
+            if number is None or not number.money:
+                continue
+            found[name].append(Item(index, number))
+            if quantity and price:
+                held[name] += abs(quantity.value * price.value - number.value) <= CENT
+    named = next((name for name in AMOUNTS if header.column(name)), "")
+    most = max(AMOUNTS, key=lambda name: held[name])
+    return found[named] if not held[most] or held[named] else found[most]
 
 
 def _summed(document: Document, items: list[Item], header: Header, before: Decimal) -> list[Item]:
@@ -203,112 +208,6 @@ def _adjusts(document: Document, line: Line, priced: bool, credited: bool) -> bo
 def _only_number(segment: Segment, locale: Locale) -> Number | None:
     found = [n for n in numbers(segment.text, locale) if not n.percent]
     return found[-1] if found else None
-
-
-def _fill(
-    document: Document,
-    placed: dict[int, list[tuple[str, Segment]]],
-    anchors: list[Item],
-) -> None:
-    """Give each item the cells around its amount: numbers by nearness, text from there on."""
-    tops = [_top(document, placed, anchors, n) for n in range(len(anchors))]
-    for index, cells in placed.items():
-        owner = None
-        for item, top in zip(anchors, tops, strict=True):
-            if index >= top:
-                owner = item
-        if owner is None:
-            continue
-        for name, segment in cells:
-            owner.cells.setdefault(name, []).append((index, segment))
-        owner.rows.add(index)
-
-
-def _top(
-    document: Document,
-    placed: dict[int, list[tuple[str, Segment]]],
-    anchors: list[Item],
-    number: int,
-) -> int:
-    """Return the first row of an item: upwards from its amount while numbers are missing there."""
-    item = anchors[number]
-    floor = anchors[number - 1].row + 1 if number else min(placed)
-    have = {name for name, _ in placed[item.row]}
-    top = item.row
-    if not have & {"column_unit_price", "column_quantity"}:
-        top = _counted_above(document, placed, item.row, floor)
-    if top == item.row and "column_description" not in have:
-        top = _text_above(document, placed, item.row, floor)
-    top = _lines_beside(document, placed, top, floor)
-    return _codes_above(document, placed, top, floor)
-
-
-def _lines_beside(
-    document: Document, placed: dict[int, list[tuple[str, Segment]]], top: int, floor: int
-) -> int:
-    """Go up over text that reaches down beside the numbers, or stands under the item's number."""
-    opening = {"column_position", "column_code"}
-    first = top
-    while first > floor:
-        above, row = document.rows[first - 1].row, document.rows[first].row
-        if row.y0 - above.y1 > -0.15 * document.word_height or above.page is not row.page:
-            break
-        first -= 1
-    if opening & {name for name, _ in placed[first]}:
-        return first
-    for index in range(first - 1, max(floor, first - 4) - 1, -1):
-        if document.rows[index + 1].row.y0 - document.rows[index].row.y1 > (
-            0.5 * document.word_height
-        ):
-            break
-        names = {name for name, _ in placed[index]}
-        if opening & names:
-            return index
-    return first
-
-
-def _counted_above(
-    document: Document, placed: dict[int, list[tuple[str, Segment]]], row: int, floor: int
-) -> int:
-    """Go up to the row of the item's quantity or price; stay where there is none close by."""
-    for index in range(row - 1, max(floor, row - 4) - 1, -1):
-        apart = document.rows[index + 1].row.y0 - document.rows[index].row.y1
-        if apart > 1.5 * document.word_height or (
-            document.rows[index].row.page is not document.rows[row].row.page
-        ):
-            break
-        if {name for name, _ in placed[index]} & {"column_unit_price", "column_quantity"}:
-            return index
-    return row
-
-
-def _text_above(
-    document: Document, placed: dict[int, list[tuple[str, Segment]]], row: int, floor: int
-) -> int:
-    top = row
-    for index in range(row - 1, floor - 1, -1):
-        apart = document.rows[top].row.y0 - document.rows[index].row.y1
-        if apart > 0.8 * document.word_height:
-            break
-        if not {name for name, _ in placed[index]} <= {"column_description", "column_position"}:
-            break
-        top = index
-    return top
-
-
-def _codes_above(
-    document: Document, placed: dict[int, list[tuple[str, Segment]]], top: int, floor: int
-) -> int:
-    """Go up over rows that hold only the item's number or code, close above its first row."""
-    for index in range(top - 1, floor - 1, -1):
-        names = {name for name, _ in placed[index]}
-        apart = document.rows[top].row.y0 - document.rows[index].row.y1
-        if not names or not names <= {"column_position", "column_code"}:
-            break
-        if apart > 0.8 * document.word_height:
-            break
-        top = index
-    return top
 
 
 def _line(document: Document, item: Item) -> Line | None:

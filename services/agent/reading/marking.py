@@ -16,7 +16,7 @@ from .words import Page
 
 SECTIONS = ("supplier_section", "buyer_section", "other_section")
 # totals stand in frames, further below their names than other values
-FRAMED = {"net", "tax", "gross", "amount_due"}
+TOTALS = {"net", "tax", "gross", "amount_due"}
 # what ends the value of a label before it in the same row
 BLOCKING = {
     "invoice_number",
@@ -286,7 +286,7 @@ def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, S
     bottom = label_row.y1
     for index in range(hit.row + 1, min(hit.row + 1 + reach, len(document.rows))):
         row = document.rows[index].row
-        apart = 2.8 if hit.field in FRAMED and index == hit.row + 1 else 1.6
+        apart = 2.8 if hit.field in TOTALS and index == hit.row + 1 else 1.6
         if row.page is not label_row.page or row.y0 - bottom > apart * label_row.height:
             return
         if heads_table(document, index):

@@ -7,7 +7,17 @@ from itertools import dropwhile
 from .evidence import Candidate, ranked
 from .fields import find_identifiers
 from .layout import Row, Segment, overlap, squeezed
-from .marking import BLOCKING, SECTIONS, Document, Found, Hit, Marked, near
+from .marking import (
+    BLOCKING,
+    SECTIONS,
+    TOTALS,
+    Document,
+    Found,
+    Hit,
+    Marked,
+    heads_table,
+    near,
+)
 from .sections import Piece, opened_by, owners, sections
 from .values import ibans, tokens, vat_ids
 
@@ -179,7 +189,8 @@ def _sellers_marks(document: Document, owned: dict[int, str]) -> list[Piece]:
     """Return the segments that say a tax id, an account or how to reach somebody: a seller's."""
     found = []
     for index, marked in enumerate(document.rows):
-        at = [h.start for h in marked.hits if h.field in ("tax_id", "iban")]
+        taxed = heads_table(document, index) or marked.has(*TOTALS)  # what is of the tax itself
+        at = [h.start for h in marked.hits if h.field in ("tax_id", "iban") and not taxed]
         at += [m.start for m in (*vat_ids(marked.row.text), *ibans(marked.row.text))]
         at += [m.start() for m in REACHED.finditer(marked.row.text)]
         for segment in marked.row.segments:
@@ -198,10 +209,12 @@ def _standing(document: Document, name: Piece, marks: list[Piece]) -> float:
     """
     block = next(b for b in document.blocks if name.segment in b.segments)
     page, lone = block.page, len(document.rows[name.row].row.segments) == 1
+    # below the totals nobody is written to
+    in_foot = name.row > max((h.row for h in document.hits(*TOTALS)), default=len(document.rows))
     for mark in marks:
         near = 0 <= mark.row - name.row <= 5 and document.rows[mark.row].row.page is page
         over = overlap(mark.segment.x0, mark.segment.x1, name.segment.x0, name.segment.x1) > 0
-        if near and (over or lone or mark.segment in block.segments):
+        if near and (over or lone or in_foot or mark.segment in block.segments):
             return 0.15
     below = document.rows[name.row + 1].row if name.row + 1 < len(document.rows) else None
     after = below.segments if below else []

@@ -104,6 +104,8 @@ def _texts(document: Document, counted: Counted, last: int) -> Iterator[int]:
     if counted.amount_row < counted.row and _is_text(document.rows[first]):
         yield first
         return
+    if first - 1 > last and _heads_numbers(document, first - 1):
+        first -= 1  # the item's own names of its numbers
     for above in range(first - 1, max(last, first - 1 - TALLEST), -1):
         row, under = document.rows[above].row, document.rows[above + 1].row
         if row.page is not under.page or under.y0 - row.y1 > CLOSE * document.word_height:
@@ -113,6 +115,10 @@ def _texts(document: Document, counted: Counted, last: int) -> Iterator[int]:
         if paid or heads_table(document, above) or not _is_text(marked):
             return
         yield above
+
+
+def _heads_numbers(document: Document, index: int) -> bool:
+    return heads_table(document, index) and not document.rows[index].numbers
 
 
 def _is_text(marked: Marked) -> bool:

@@ -125,15 +125,20 @@ def _is_plain(document: Document, columns: list[Column], group: list[int]) -> bo
 def _shrunk(document: Document, columns: list[Column], group: list[int]) -> Header:
     """Return the header without last rows that name no column: they are the first item's."""
     last = group[-1]
-    while last > group[0] and len(_columns(document, [g for g in group if g < last])) >= len(
-        columns
-    ):
+    while last > group[0]:
         fewer = _columns(document, [g for g in group if g < last])
-        if {c.field for c in fewer} != {c.field for c in columns}:
+        if {c.field for c in fewer} != {c.field for c in columns} or _counting(fewer) < _counting(
+            columns
+        ):
             break
         last -= 1
         columns = fewer
     return Header(columns, group[0], last)
+
+
+def _counting(columns: list[Column]) -> int:
+    """Return how many columns are not of texts, which an item's may name by chance."""
+    return sum(c.field != "column_description" for c in columns)
 
 
 def _columns(document: Document, group: list[int]) -> list[Column]:
@@ -224,6 +229,27 @@ def _column_name(document: Document, text: str) -> str | None:
     return best[1] if best else None
 
 
+def widened(document: Document, header: Header, body: list[int]) -> Header:
+    """Return the header with the column of texts as wide as these, where they follow on codes.
+
+    Its name may stand above the middle of them.
+    """
+    code, text = header.column("column_code"), header.column("column_description")
+    if code is None or text is None or code.x0 > text.x0:
+        return header
+    starts = [
+        after.x0
+        for index in body
+        for first, after in pairwise(document.rows[index].row.words)
+        if overlap(first.x0, first.x1, code.x0, code.x1) > 0 and code.x1 < after.x0 < text.x0
+    ]
+    aligned = [x for x in starts if abs(x - min(starts)) < 1]
+    if not starts or 2 * len(aligned) < len(starts):
+        return header
+    wide = replace(text, x0=min(starts))
+    return replace(header, columns=[wide if c is text else c for c in header.columns])
+
+
 def placed_cells(document: Document, header: Header, index: int) -> Iterator[tuple[str, Segment]]:
     """Yield a row's segments with the columns they stand in."""
     for segment in document.rows[index].row.segments:
@@ -244,7 +270,9 @@ def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Itera
     for word, column in zip(segment.words, under, strict=True):
         numeric = column is not None and column.field in NUMERIC
         was_numeric = last is not None and last.field in NUMERIC
-        if part and column is not None and column is not last and (numeric or was_numeric):
+        if _is_position(part, last):
+            fits = True
+        elif part and column is not None and column is not last and (numeric or was_numeric):
             fits = not numeric or bool(numbers(word.text, locale)) or word.text in "-\u2212€$£"
         else:
             fits = bool(part) and _begins_column(word, header)
@@ -254,6 +282,12 @@ def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Itera
         part.append(word)
         last = column if column is not None else last
     yield Segment(tuple(part))
+
+
+def _is_position(part: list[Word], column: Column | None) -> bool:
+    """Return whether this is an item's number, which its text may stand close to."""
+    numbered = column is not None and column.field == "column_position" and len(part) == 1
+    return numbered and part[0].text.strip(".)").isdecimal()
 
 
 def _one_number(word: Word, after: Word) -> bool:

@@ -172,9 +172,14 @@ def _letters(
     """Yield each character and its box (y down), or None where a word ends or is not seen."""
     raw = textpage.raw
     box = pdfium.FS_RECTF()
+    last: Box | None = None
+    ended = False  # where PDFium takes the line to end: of a page in columns at each letter
     for index in range(min(pdfium.FPDFText_CountChars(raw), MAX_CHARACTERS)):
         code = pdfium.FPDFText_GetUnicode(raw, index)
         letter = chr(code) if 0 < code < 0x110000 else " "
+        if letter in "\r\n" and pdfium.FPDFText_IsGenerated(raw, index) == 1:
+            ended = True
+            continue
         # halves of a surrogate pair are pictures (a telephone, an envelope), not letters
         nothing = letter.isspace() or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF)
         if nothing or index in unseen:
@@ -182,7 +187,16 @@ def _letters(
             continue
         if not pdfium.FPDFText_GetLooseCharBox(raw, index, ctypes.byref(box)):
             continue
-        yield letter, place(box.left, box.top, box.right, box.bottom)
+        placed = place(box.left, box.top, box.right, box.bottom)
+        if ended and last is not None and _parted(last, placed):
+            yield None
+        yield letter, placed
+        last, ended = placed, False
+
+
+def _parted(last: Box, now: Box) -> bool:
+    """Return whether two letters with a line's end between do not stand side by side."""
+    return abs(now[0] - last[2]) > 0.15 * (last[3] - last[1]) or _jumps(last, now)
 
 
 def _runs(letters: list[Letter]) -> Iterator[list[tuple[str, Box]]]:

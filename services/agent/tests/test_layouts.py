@@ -57,6 +57,17 @@ def test_a_seller_who_stands_only_in_the_foot_is_no_less_the_seller() -> None:
     assert values(answer)["buyer_name"] == BUYER[0]
 
 
+def test_a_seller_in_the_foot_has_its_tax_id_beside_it_in_a_column_of_its_own() -> None:
+    taxed: list[Placed] = [*COLUMNS, (-480, 200, "P.IVA")]
+    foot: list[Placed] = [
+        *address(SELLER, 60, 400),
+        (220, 400, "Tel. +39 02 5512 900"),
+        (400, 400, "IT97837151204"),
+    ]
+    answer = read(address(BUYER, 60, 90), META, taxed, ITEM, TOTALS, foot)
+    assert values(answer)["supplier_name"] == SELLER[0]
+
+
 def test_a_column_that_may_hold_codes_holds_the_descriptions_where_none_other_does() -> None:
     columns = [(60.0, 200.0, "SKU"), (110.0, 200.0, "Articolo"), *COLUMNS[1:]]
     items = [(60.0, 220.0, "A332"), (110.0, 220.0, "Viti in acciaio"), *ITEM[1:]]
@@ -331,3 +342,18 @@ def test_a_letterhead_whose_address_is_one_line_is_the_sellers() -> None:
     answer = read(head, address(BUYER, 60, 120), META, COLUMNS, ITEM, TOTALS)
     found = values(answer)
     assert (found["supplier_name"], found["buyer_name"]) == ("Impianti Mersasch", BUYER[0])
+
+
+def test_a_tall_page_set_letter_by_letter_has_words() -> None:
+    pdf = paper()
+    pieces = [*address(BUYER, 60, 60), (60, 110, "Fattura n.: 2026/118"), *COLUMNS]
+    rows = [(abs(x), y + 14 * n, text) for n in range(40) for x, y, text in ITEM]
+    for x, y, text in (*pieces, *rows):
+        at = abs(x)
+        for letter in text:
+            if letter != " ":
+                write(pdf, at, y, letter)
+            at += pdf.get_string_width(letter)
+    answer = read_document(bytes(pdf.output()))
+    assert values(answer)["invoice_number"] == "2026/118"
+    assert [line["description"] for line in answer["lines"]] == ["Viti in acciaio"] * 40
