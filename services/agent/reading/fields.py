@@ -52,11 +52,18 @@ def find_identifiers(marked: Marked, start: int, end: int) -> Found:
             return
         if _is_identifier(word) and not _is_money(marked, at, to):
             good = 1.0 if len(word) > 2 else 0.6
+            good *= 0.5 if word.isdigit() and _names_on(marked, to) else 1.0
             yield word, at, to, good * 0.5**passed
             return
         passed += 1
         if passed > 2:
             return
+
+
+def _names_on(marked: Marked, end: int) -> bool:
+    """Return whether a name follows that is no label, as on a town's code."""
+    follows = re.match(r" [A-Z][^\W\d_]", marked.row.text[end:])
+    return follows is not None and not any(h.start == end + 1 for h in marked.hits)
 
 
 def _spaced(marked: Marked, start: int, pieces: list[re.Match[str]]) -> tuple[str, int] | None:

@@ -15,6 +15,7 @@ from .vocabulary import Label, Labels, languages, load
 from .words import Page
 
 SECTIONS = ("supplier_section", "buyer_section", "other_section")
+YEAR = re.compile(r"(?:de )?((?:19|20)\d\d)(?!\d)")
 # totals stand in frames, further below their names than other values
 TOTALS = {"net", "tax", "gross", "amount_due"}
 # what ends the value of a label before it in the same row
@@ -126,7 +127,65 @@ def mark(pages: list[Page]) -> Document:
         )
         for index, row in enumerate(rows)
     ]
+    marked = [_with_wrapped(marked, index, labels) for index in range(len(marked))]
     return Document(pages, marked, blocks, labels, chosen[0], locale)
+
+
+def _with_wrapped(rows: list[Marked], index: int, labels: Labels) -> Marked:
+    """Return a row with the labels that it begins or ends: "Date of", and "issue" below it.
+
+    They stand for those of its segments' own words.
+    """
+    marked = rows[index]
+    found: dict[int, Hit] = {}
+    for number, segment in enumerate(marked.row.segments):
+        for step in (1, -1):
+            other = rows[index + step].row if 0 <= index + step < len(rows) else None
+            pair = (marked.row, other) if step > 0 else (other, marked.row)
+            label = _wrapped(pair, segment, labels, first=step > 0) if other else None
+            if label is not None and number not in found:
+                found[number] = _segment_hit(marked.row, index, number, label)
+    if not found:
+        return marked
+    kept = [h for h in marked.hits if not any(f.start <= h.start < f.end for f in found.values())]
+    return replace(marked, hits=sorted([*kept, *found.values()], key=lambda h: h.start))
+
+
+def _wrapped(
+    pair: tuple[Row, Row], segment: Segment, labels: Labels, *, first: bool
+) -> Label | None:
+    """Return the label that a segment makes with one above or below it in the other row."""
+    upper, lower = pair
+    if upper.page is not lower.page or lower.y0 - upper.y1 > 0.4 * upper.height:
+        return None
+    for other in (lower if first else upper).segments:
+        lines = (segment, other) if first else (other, segment)
+        if abs(other.x0 - segment.x0) > 0.3 * upper.height or sum(len(s.words) for s in lines) > 5:
+            continue
+        if lines[0].text.endswith(":") or (_valued(upper, lines[0]) and _valued(lower, lines[1])):
+            continue  # each is a label of its own
+        begun = tokens(lines[0].text)
+        whole = [*begun, *tokens(lines[1].text)]
+        for label in labels.at(whole, 0):
+            if len(label.words) == len(whole) > len(begun) and not label.field.startswith(
+                "column_"
+            ):
+                return label
+    return None
+
+
+def _valued(row: Row, segment: Segment) -> bool:
+    """Return whether something with a digit follows in a row that is not just a date's year."""
+    after = next((s for s in row.segments if s.x0 > segment.x1), None)
+    text = after.text if after else ""
+    return any(c.isdecimal() for c in text) and not YEAR.fullmatch(text)
+
+
+def _segment_hit(row: Row, index: int, number: int, label: Label) -> Hit:
+    start = sum(len(s.text) + 2 for s in row.segments[:number])
+    segment = row.segments[number]
+    end = start + len(segment.text)
+    return Hit(label, index, start, end, segment.x0, segment.x1, opens=True, alone=True)
 
 
 def _days(rows: list[Row], index: int, locale: Locale, months: dict[str, int]) -> list[Day]:
@@ -137,11 +196,11 @@ def _days(rows: list[Row], index: int, locale: Locale, months: dict[str, int]) -
     if below is None or below.page is not row.page or below.y0 - row.y1 > row.height:
         return found
     for segment, under in product(row.segments, below.segments):
-        year = re.match(r"(?:19|20)\d\d(?!\d)", under.text)
+        year = YEAR.match(under.text)
         if year is None or overlap(segment.x0, segment.x1, under.x0, under.x1) <= 0:
             continue
         start = row.text.find(segment.text)
-        joined = days(f"{segment.text} {year[0]}", locale, months)
+        joined = days(f"{segment.text} {year[1]}", locale, months)
         found += [
             replace(day, start=start + day.start, end=start + len(segment.text))
             for day in joined

@@ -123,7 +123,15 @@ def _is_plain(document: Document, columns: list[Column], group: list[int]) -> bo
 
 
 def _shrunk(document: Document, columns: list[Column], group: list[int]) -> Header:
-    """Return the header without last rows that name no column: they are the first item's."""
+    """Return the header without rows that name no column more.
+
+    The last may be the first item's, the first what stands above the table.
+    """
+    while len(group) > 1 and not _names_column(document.rows[group[0]]):
+        fewer = _columns(document, group[1:])
+        if not _is_table({c.field for c in fewer}):
+            break
+        group, columns = group[1:], fewer
     last = group[-1]
     while last > group[0]:
         fewer = _columns(document, [g for g in group if g < last])
@@ -134,6 +142,10 @@ def _shrunk(document: Document, columns: list[Column], group: list[int]) -> Head
         last -= 1
         columns = fewer
     return Header(columns, group[0], last)
+
+
+def _names_column(marked: Marked) -> bool:
+    return any(_whole_label(marked, segment) for segment in marked.row.segments)
 
 
 def _counting(columns: list[Column]) -> int:
@@ -171,6 +183,10 @@ def _paid(columns: list[Column]) -> list[Column]:
     """Have the last column of numbers hold the amounts where none is named so."""
     names = {c.field for c in columns}
     items = {"column_description", "column_unit_price"} <= names
+    paid = [c for c in columns if c.field == "column_amount"]
+    if items and len(paid) == 2 and any(paid[0].x1 < c.x0 < paid[1].x0 for c in columns):
+        # what the tax stands between is without it and with it
+        return [replace(c, field="column_gross_amount") if c is paid[1] else c for c in columns]
     if not items or names & {"column_amount", "column_gross_amount"}:
         return columns
     last = columns[-1]

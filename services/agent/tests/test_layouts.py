@@ -357,3 +357,39 @@ def test_a_tall_page_set_letter_by_letter_has_words() -> None:
     answer = read_document(bytes(pdf.output()))
     assert values(answer)["invoice_number"] == "2026/118"
     assert [line["description"] for line in answer["lines"]] == ["Viti in acciaio"] * 40
+
+
+def test_a_label_in_two_lines_is_one_label() -> None:
+    meta: list[Placed] = [
+        (380, 84, "Numero"),
+        (380, 94, "fattura"),
+        (460, 84, "2026/118"),
+        (380, 108, "Data"),
+        (380, 118, "documento"),
+        (460, 108, "7 maggio"),
+        (460, 118, "2026"),
+        (380, 132, "Data di"),
+        (380, 142, "scadenza"),
+        (460, 132, "21/05/2026"),
+    ]
+    answer = read(address(SELLER, 60, 60), address(BUYER, 60, 110), meta, COLUMNS, ITEM, TOTALS)
+    found = values(answer)
+    assert found["invoice_number"] == "2026/118"
+    assert (found["issue_date"], found["due_date"]) == ("2026-05-07", "2026-05-21")
+
+
+def test_a_towns_code_below_the_title_is_not_the_invoices_number() -> None:
+    meta: list[Placed] = [(400, 60, "Numero: A-1310"), (60, 84, "FATTURA")]
+    buyer = (BUYER[0], "41037 Keltridor")
+    answer = read(address(SELLER, 400, 84), address(buyer, 60, 96), meta, COLUMNS, ITEM, TOTALS)
+    assert values(answer)["invoice_number"] == "A-1310"
+
+
+def test_an_address_right_above_a_table_is_none_of_its_header() -> None:
+    above: list[Placed] = [
+        (60, 178, "Dalbra Articolo S.n.c."),
+        (300, 178, "Dalnis Prezzo Lda"),
+        (60, 189, "Rua 51"),
+    ]
+    answer = read(META, above, COLUMNS, ITEM, TOTALS)
+    assert [line["description"] for line in answer["lines"]] == ["Viti in acciaio"]
