@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .evidence import OCR
 from .layout import Segment
 from .marking import Document
 from .values import Number, tokens
@@ -93,10 +94,12 @@ def _lines_beside(document: Document, placed: Placed, top: int, floor: int) -> i
     opening = {"column_position", "column_code"}
     if opening & {name for name, _ in placed[top]}:
         return top
+    # boxes of recognised words are taller than these, and overlap where lines are set close
+    shared = 0.35 if document.rows[top].row.page.source == OCR else 0.15
     first = top
     while first > floor:
         above, row = document.rows[first - 1].row, document.rows[first].row
-        if row.y0 - above.y1 > -0.15 * document.word_height or above.page is not row.page:
+        if row.y0 - above.y1 > -shared * document.word_height or above.page is not row.page:
             break
         first -= 1
     for index in range(first - 1, max(floor, first - 4) - 1, -1):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from .evidence import OCR
 from .extents import Item, Placed, fill
 from .grids import grid
 from .layout import Row, Segment, squeezed
@@ -15,6 +16,11 @@ from .values import CENT, Locale, Number, numbers
 from .words import Word
 
 MAX_LINES = 2000
+SMALL_BREADTH = 0.87
+SLIM, BROAD = (
+    frozenset("fijlrtI.,:;!|'()[]/- "),
+    frozenset("mwMW@%"),
+)  # letters, by the common faces
 ENDING = ("net", "gross", "amount_due", "line_total")
 TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
 AMOUNTS = ("column_amount", "column_gross_amount", "column_base")  # of items, best first
@@ -293,6 +299,20 @@ def _is_detail(document: Document, index: int, first: Word) -> bool:
 
 
 def _apart(row: Row, above: list[Word], below: list[Word]) -> bool:
+    """Return whether a gap or a smaller face sets a row of text apart from the one above it."""
     gap = min(w.y0 for w in below) - max(w.y1 for w in above)
-    small = below[0].height < 0.85 * above[0].height
+    if row.page.source == OCR:  # how high letters are is guessed in pictures, how wide is not
+        small = _breadth(below) < SMALL_BREADTH * _breadth(above)
+    else:
+        small = below[0].height < 0.85 * above[0].height
     return gap > 0.35 * row.height or small
+
+
+def _breadth(words: list[Word]) -> float:
+    """Return how wide letters are set, where an "n" of the face is as wide as its text has it."""
+    usual = sum(
+        0.5 if c in SLIM else 1.5 if c in BROAD or c.isupper() else 1.0
+        for w in words
+        for c in w.text
+    )
+    return sum(w.x1 - w.x0 for w in words) / usual

@@ -140,10 +140,11 @@ def _with_wrapped(rows: list[Marked], index: int, labels: Labels) -> Marked:
     found: dict[int, Hit] = {}
     for number, segment in enumerate(marked.row.segments):
         for step in (1, -1):
-            other = rows[index + step].row if 0 <= index + step < len(rows) else None
-            pair = (marked.row, other) if step > 0 else (other, marked.row)
-            label = _wrapped(pair, segment, labels, first=step > 0) if other else None
-            if label is not None and number not in found:
+            if number in found or not 0 <= index + step < len(rows):
+                continue
+            pair = [marked.row, rows[index + step].row][::step]
+            label = _wrapped(pair[0], pair[1], segment, labels)
+            if label is not None:
                 found[number] = _segment_hit(marked.row, index, number, label)
     if not found:
         return marked
@@ -151,13 +152,11 @@ def _with_wrapped(rows: list[Marked], index: int, labels: Labels) -> Marked:
     return replace(marked, hits=sorted([*kept, *found.values()], key=lambda h: h.start))
 
 
-def _wrapped(
-    pair: tuple[Row, Row], segment: Segment, labels: Labels, *, first: bool
-) -> Label | None:
-    """Return the label that a segment makes with one above or below it in the other row."""
-    upper, lower = pair
+def _wrapped(upper: Row, lower: Row, segment: Segment, labels: Labels) -> Label | None:
+    """Return the label that a segment of one of two rows makes with one of the other."""
     if upper.page is not lower.page or lower.y0 - upper.y1 > 0.4 * upper.height:
         return None
+    first = segment in upper.segments
     for other in (lower if first else upper).segments:
         lines = (segment, other) if first else (other, segment)
         if abs(other.x0 - segment.x0) > 0.3 * upper.height or sum(len(s.words) for s in lines) > 5:

@@ -259,7 +259,7 @@ def widened(document: Document, header: Header, body: list[int]) -> Header:
         for first, after in pairwise(document.rows[index].row.words)
         if overlap(first.x0, first.x1, code.x0, code.x1) > 0 and code.x1 < after.x0 < text.x0
     ]
-    aligned = [x for x in starts if abs(x - min(starts)) < 1]
+    aligned = [x for x in starts if x - min(starts) < 0.4 * document.word_height]
     if not starts or 2 * len(aligned) < len(starts):
         return header
     wide = replace(text, x0=min(starts))

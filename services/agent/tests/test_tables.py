@@ -2,7 +2,9 @@
 
 import pytest
 
+from services.agent.reading import read_document
 from services.agent.tests.test_layouts import BUYER, META, SELLER, Placed, address, read
+from services.agent.tests.test_reading import paper, picture, png, write
 
 HEAD = [*address(SELLER, 60, 60), *address(BUYER, 60, 110)]
 SUMS: list[Placed] = [
@@ -119,3 +121,18 @@ def test_items_are_told_apart_by_what_their_rows_hold(table: str) -> None:
     found = [(line["description"], line["amount"]) for line in answer["lines"]]
     assert found == [(first, "120.00"), ("Texte der Startseite", "190.00")]
     assert [line["unit_price"] for line in answer["lines"]] == ["120.00", "95.00"]
+
+
+def test_small_print_below_a_text_is_no_part_of_it_in_a_picture_either() -> None:
+    pdf = paper()
+    items = [
+        *row(216, "Wartung im Juli", "1", "120,00", "120,00"),
+        *row(242, "Texte der Startseite", "2", "95,00", "190,00"),
+    ]
+    for x, y, text in (*HEAD, *META, *COLUMNS, *items, *SUMS):
+        write(pdf, abs(x), y, text, right=x < 0)
+    for y, text in ((226, "nach der Vereinbarung"), (252, "auf Deutsch und Polnisch")):
+        write(pdf, 60, y, text, 8)
+    answer = read_document(png(picture(bytes(pdf.output()), 200 / 72)))
+    found = [line["description"] for line in answer["lines"]]
+    assert found == ["Wartung im Juli", "Texte der Startseite"]
