@@ -165,7 +165,7 @@ def _wrapped(upper: Row, lower: Row, segment: Segment, labels: Labels) -> Label 
             continue  # each is a label of its own
         begun = tokens(lines[0].text)
         whole = [*begun, *tokens(lines[1].text)]
-        for label in labels.at(whole, 0):
+        for label in labels.at(whole, 0) if begun else ():
             if len(label.words) == len(whole) > len(begun) and not label.field.startswith(
                 "column_"
             ):
