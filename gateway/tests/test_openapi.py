@@ -67,7 +67,9 @@ def test_what_an_operation_takes_is_said() -> None:
     assert set(body) == {"etag"}
     assert [found["name"] for found in approve["parameters"]] == ["invoice_id", "Idempotency-Key"]
     upload = OPERATIONS["UploadInvoice"]["requestBody"]["content"]
-    assert set(upload["multipart/form-data"]["schema"]["properties"]) == {"direction", "file"}
+    assert set(upload["multipart/form-data"]["schema"]["properties"]) == {
+        "direction", "file", "source_invoice_id", "first_page", "last_page",
+    }  # fmt: skip
     assert OPERATIONS["ReceiveStripeWebhook"]["requestBody"]["content"] == {
         "*/*": {"schema": {"type": "string", "format": "binary"}}
     }

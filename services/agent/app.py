@@ -12,7 +12,8 @@ from .api import servicer
 from .model import Model
 from .settings import Settings
 
-TEXT_LIMITS = Limits(memory_bytes=512 * MIB, cpu_s=20, wall_s=60)
+# What is cut out of a file may be as large as the file.
+TEXT_LIMITS = Limits(memory_bytes=512 * MIB, cpu_s=20, wall_s=60, output_bytes=64 * MIB)
 # Sixty pages, the most that are read, take 80 s.
 OCR_LIMITS = Limits(memory_bytes=2048 * MIB, cpu_s=240, wall_s=600)
 

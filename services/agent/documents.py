@@ -1,4 +1,4 @@
-"""Fetches a document's bytes from invoice into a file that lives as long as it is read."""
+"""Fetches a document's bytes from invoice, for as long as they are read, and uploads others."""
 
 import asyncio
 import tempfile
@@ -10,7 +10,8 @@ from typing import Any
 from auditron.invoice.v1 import invoice_pb2
 
 SIZE_BYTES_MAX = 50_000_000  # invoice takes no larger one
-FETCH_S = 120.0
+FETCH_S = UPLOAD_S = 120.0
+CHUNK_BYTES = 256 * 1024
 
 
 @asynccontextmanager
@@ -30,3 +31,17 @@ async def fetched(stub: Any, invoice_id: str) -> AsyncIterator[Path]:
                 file.write(part.data)
         file.flush()
         yield Path(file.name)
+
+
+async def uploaded(
+    stub: Any, header: invoice_pb2.UploadInvoiceRequest.Header, data: bytes
+) -> invoice_pb2.Invoice:
+    """Return the invoice that invoice makes of a document. Raises AioRpcError."""
+
+    async def parts() -> AsyncIterator[invoice_pb2.UploadInvoiceRequest]:
+        yield invoice_pb2.UploadInvoiceRequest(header=header)
+        for at in range(0, len(data), CHUNK_BYTES):
+            yield invoice_pb2.UploadInvoiceRequest(chunk=data[at : at + CHUNK_BYTES])
+
+    invoice: invoice_pb2.Invoice = await stub.UploadInvoice(parts(), timeout=UPLOAD_S)
+    return invoice

@@ -34,7 +34,8 @@ PERMISSIONS: dict[int, str] = {
     auth_pb2.ROLE_VIEWER: "invoices.read jobs.read reports.read",
 }
 # What a service may do for an organization, beyond the RPCs that are for services alone.
-SERVICE_PERMISSIONS = {"agent": "invoices.read"}
+# agent uploads what it cuts out of a file that holds several documents.
+SERVICE_PERMISSIONS = {"agent": "invoices.read invoices.write"}
 
 PASSWORD_LENGTH = range(10, 201)
 NAME_LENGTH_MAX = 200

@@ -24,6 +24,7 @@ OCR_MODULE = "services.agent.reading.ocr_loaded"
 READ = f"{READING_MODULE}:read_document"
 LEARN = f"{READING_MODULE}.learning:learn"
 PICTURES = f"{READING_MODULE}.pictures:pictures"
+CUT = f"{READING_MODULE}.cutting:cut"
 PDF = "application/pdf"
 # What a text layer may lack and its picture have.
 _PERHAPS_SCANNED = ("EMPTY", "NOT_AN_INVOICE")
@@ -152,6 +153,17 @@ class Extraction:
         readers = self._ocr_readers if ocr else self._text_readers
         options = {"ocr": ocr, "values": dict(values)}
         return await self._run(readers, LEARN, path, content_type, options)
+
+    async def cut(
+        self, path: Path, content_type: str, first_page: int, last_page: int
+    ) -> tuple[bytes, int]:
+        """Return these pages as a file of their own, and which was the last; given 0, the file's.
+
+        Raises as `read` does.
+        """
+        options = {"first_page": first_page, "last_page": last_page}
+        made = await self._run(self._text_readers, CUT, path, content_type, options)
+        return made["data"], made["last_page"]
 
     async def _read(
         self,

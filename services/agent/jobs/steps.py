@@ -1,4 +1,4 @@
-"""The agents: extraction, categorization and compliance, each from a job to what it found."""
+"""The agents, extraction to compliance, each from a job to what it found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,10 @@ from .. import rules, store
 from ..documents import fetched
 from .extraction import Extraction
 from .facts import known_invoice
+from .splitting import Splitting
 
 Results = Mapping[str, Any]
+SPLITTING = "splitting"
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Steps:
         self._db = db
         self._invoices = invoices
         self._extraction = extraction
+        self._splitting = Splitting(invoices, extraction)
         self.by_name = {
             "extraction": self.extract,
+            SPLITTING: self.split,
             "categorization": self.categorize,
             "compliance": self.comply,
         }
@@ -51,6 +55,11 @@ class Steps:
             notes += learned
             answer, asked, usage = await self._extraction.complete(work, answer, path)
         answer["text"] = []  # needed no more, and the customer's own
+        # The same holds for what was read of the others: each is read again by itself.
+        answer["documents"] = [
+            {name: each[name] for name in ("first_page", "last_page")}
+            for each in answer.get("documents", ())
+        ]
         return Found(answer, [*_how(answer), *notes, *asked], usage)
 
     async def _read_again(
@@ -68,6 +77,11 @@ class Steps:
         answer, _ = await self._extraction.read(path, work.content_type, hints)
         names = ", ".join(sorted(hints))
         return answer, [f"read by what was corrected on the supplier's earlier documents: {names}"]
+
+    async def split(self, work: store.Work, results: Results) -> Found:
+        """Have the documents behind the first one become invoices of their own."""
+        fates = await self._splitting.split(work, rules.further(results["extraction"]))
+        return Found({"warnings": rules.fate_warnings(fates)}, [str(each) for each in fates])
 
     async def categorize(self, work: store.Work, results: Results) -> Found:
         """Find out who owes whom, and which account it goes to."""
@@ -99,7 +113,7 @@ class Steps:
         past = await self._past(work, invoice)
         warnings = rules.warnings(
             invoice,
-            reading.notes,
+            [*results.get(SPLITTING, {}).get("warnings", ()), *reading.notes],
             datetime.now(UTC).date(),
             known_ibans=past.ibans,
             same_number=past.same_number,
@@ -131,6 +145,11 @@ class Steps:
     async def _past(self, work: store.Work, invoice: invoice_pb2.Invoice) -> store.Past:
         now = known_invoice(event_pb2.Event(), invoice)
         return await store.get_past(self._db, work.organization_id, now)
+
+
+def is_needed(name: str, results: Results) -> bool:
+    """Return whether a step has anything to do after those that have found these results."""
+    return name != SPLITTING or bool(rules.further(results["extraction"]))
 
 
 def outcome(work: store.Work, results: Results) -> invoice_pb2.RecordReadingRequest:

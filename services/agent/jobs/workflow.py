@@ -97,10 +97,15 @@ class Workflow:
             return await store.update_job(tx, work, ACTOR)
 
     async def _do(self, work: store.Work, name: str, step: Step) -> store.Work:
-        """Run a step, unless it has succeeded before. Raises TooLate, and what the step raises."""
+        """Run a step, unless it has succeeded before or has nothing to do.
+
+        Raises TooLate, and what the step raises.
+        """
         if _step(work.job, name).state == agent_pb2.STEP_STATE_SUCCEEDED:
             return work
         work, results = await self._enter(work, name)
+        if results is None:
+            return work
         try:
             found = await step(work, results)
         except grpc.aio.AioRpcError as error:
@@ -113,16 +118,18 @@ class Workflow:
             raise
         return await self._leave(work, name, found, "")
 
-    async def _enter(self, work: store.Work, name: str) -> tuple[store.Work, Results]:
-        """Note that a step begins; return what those before it found."""
+    async def _enter(self, work: store.Work, name: str) -> tuple[store.Work, Results | None]:
+        """Note that a step begins; return what those before it found, None if it is not needed."""
         async with self._db.tenant(work.organization_id) as tx:
             work = await self._locked(tx, work)
+            results = await store.get_results(tx, work.job.job_id)
+            if not steps.is_needed(name, results):
+                return work, None
             step = _step(work.job, name)
             attempt = step.attempt + 1
             step.Clear()
             step.name, step.state, step.attempt = name, agent_pb2.STEP_STATE_RUNNING, attempt
             step.start_time.CopyFrom(_now())
-            results = await store.get_results(tx, work.job.job_id)
             return await store.update_job(tx, work, ACTOR), results
 
     async def _leave(

@@ -30,6 +30,7 @@ from .outcomes import (
 )
 from .parties import Keys, bare, counterparty, keys, placed
 from .requests import check_budget, check_url_form, job_mail, merged_settings
+from .splits import Fate, cut_filename, cut_request_id, fate_warnings, further
 
 __all__ = [
     "AUTOMATIC",
@@ -43,6 +44,7 @@ __all__ = [
     "Booking",
     "Checked",
     "Evidence",
+    "Fate",
     "Keys",
     "Outcome",
     "Reading",
@@ -54,6 +56,10 @@ __all__ = [
     "check_url_form",
     "corrected",
     "counterparty",
+    "cut_filename",
+    "cut_request_id",
+    "fate_warnings",
+    "further",
     "is_persons",
     "is_scan",
     "is_shown",

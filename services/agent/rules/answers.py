@@ -13,6 +13,8 @@ from google.type.date_pb2 import Date
 
 from libs import money
 
+from .splits import pages_text
+
 # The engine's fields that are texts of an invoice, and how long they may be there.
 _TEXTS = {
     "invoice_number": ("invoice_number", 200),
@@ -236,7 +238,7 @@ def _words_of(answer: Mapping[str, Any]) -> Iterator[str]:
         elif kind == "MODEL_DISAGREES":
             yield f"the model reads another {what} than stands in the reading"
         elif kind == "MULTIPLE_DOCUMENTS":
-            yield f"the file has several documents (pages {name}); the first one was read"
+            yield from _several(answer, name)
         elif kind in ("BLANK_PAGE", "REPEATED_PAGE"):
             how = "is blank" if kind == "BLANK_PAGE" else "repeats one before it"
             yield f"page {name} {how}; it was passed over"
@@ -252,6 +254,17 @@ def _words_of(answer: Mapping[str, Any]) -> Iterator[str]:
     paid = _amount(prepaid["value"]) if prepaid else None
     if paid:
         yield f"{paid} of it is paid already, as the document says"
+
+
+def _several(answer: Mapping[str, Any], spans: str) -> Iterator[str]:
+    """Yield that a file has several documents ("1-2,3-3"), and which of them say nothing."""
+    ends = (each.partition("-") for each in spans.split(","))
+    found = [(int(first), int(last)) for first, _, last in ends]
+    read = [(each["first_page"], each["last_page"]) for each in answer.get("documents", ())]
+    yield f"the file has several documents ({pages_text(*found)}); this invoice is the first"
+    unread = [each for each in found if each not in read]
+    if read and unread:
+        yield f"nothing that reads like an invoice stands on {pages_text(*unread)} of the file"
 
 
 def _field(target: str, found: Mapping[str, Any]) -> FieldReading:

@@ -1,5 +1,6 @@
 """agent beside a real invoice service, with a webhook receiver, a mail server and a model."""
 
+import io
 import socket
 import threading
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
+import pypdfium2
 import pytest
 from auditron.agent.v1 import agent_pb2, agent_pb2_grpc
 from auditron.invoice.v1 import invoice_pb2, invoice_pb2_grpc
@@ -19,6 +21,9 @@ from services.agent.tests.peers import HttpPeer, Mailbox
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 OWN_NAME = "Harbour Lane Trading GmbH"
+# Documents that are put into one file, and what they say.
+THREE = ("01-*.pdf", "09-*.pdf", "02-*.pdf")
+SAID = [("PN-2026-0417", "487.51"), ("HL-2026-0203", "804.00"), ("F2026/0931", "470.40")]
 # The logs that are followed; nobody listens there.
 PEERS = {f"{name}_ADDRESS": "127.0.0.1:9" for name in ("AUTH", "RECON", "BILLING", "REPORTING")} | {
     "AGENT_SERVICE_SECRET": "the agent's own"
@@ -62,6 +67,17 @@ class Company:
         uploaded = await self.upload_example(name)
         job = await self.ended(uploaded.job_id)
         return job, await self.invoice(uploaded.invoice_id)
+
+
+def merged(*names: str) -> bytes:
+    """The pages of examples in one file, each time another."""
+    made = pypdfium2.PdfDocument.new()
+    for name in names:
+        [file] = EXAMPLES.glob(name)
+        made.import_pages(pypdfium2.PdfDocument(file.read_bytes()))
+    out = io.BytesIO()
+    made.save(out)
+    return out.getvalue() + f"\n% {uuid7()}\n".encode()
 
 
 def chunks(data: bytes, filename: str, **header: object) -> Iterable[object]:

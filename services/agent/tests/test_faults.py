@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from libs.embedded.server import free_port
 from libs.pg import uuid7
 from libs.testkit import Client, Stores, eventually, running_services
 from services.agent import store
-from services.agent.tests.conftest import EXAMPLES, OWN_NAME, PEERS, chunks
+from services.agent.tests.conftest import (
+    EXAMPLES,
+    OWN_NAME,
+    PEERS,
+    SAID,
+    THREE,
+    chunks,
+    merged,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "the agent's own"
@@ -96,10 +105,9 @@ END_LEASES = "update agent.tasks set due_time = now() where state = 'RUNNING'"
 Start = Callable[[], AbstractAsyncContextManager[object]]
 
 
-async def kill_at_every_place(start: Start, admin_url: str) -> None:
+async def kill_at(start: Start, agent_url: str, *places: str) -> None:
     """Start the process again and again, and kill it when it has come to the next place."""
-    connection = await asyncpg.connect(admin_url)
-    places = ("categorization", "compliance", "success")
+    connection = await asyncpg.connect(agent_url)
     try:
         await connection.execute(HOLD)
         for place in places:
@@ -114,16 +122,31 @@ async def kill_at_every_place(start: Start, admin_url: str) -> None:
         await connection.close()
 
 
-async def test_a_process_killed_in_every_step_loses_and_doubles_nothing(
-    stores: Stores, tmp_path: Path
-):
+@dataclass
+class World:
+    """A person of real auth and invoice, an agent to be started, and where each keeps its data."""
+
+    invoices: Client
+    agent: Client
+    start: Start
+    agent_url: str
+    invoice_url: str
+
+    async def ended(self, job_id: str) -> agent_pb2.Job:
+        return await eventually(
+            lambda: job_of(self.agent, job_id),
+            lambda found: bool(found) and found.state in store.ENDED,
+            60,
+        )
+
+
+@asynccontextmanager
+async def world_of(stores: Stores, log: Path) -> AsyncIterator[World]:
     chosen = settings()
     own = await stores.service_env("agent")
     async with running_services(stores, "auth", "invoice", settings=chosen) as running:
-        shared = {
-            name: running["invoice"].runtime.env[name]
-            for name in ("AUTH_ADDRESS", "INVOICE_ADDRESS", "REDIS_URL")
-        }
+        peer = running["invoice"].runtime.env
+        shared = {name: peer[name] for name in ("AUTH_ADDRESS", "INVOICE_ADDRESS", "REDIS_URL")}
         listen = f"127.0.0.1:{free_port()}"
         env = os.environ | own | chosen | shared
         env |= {"AGENT_LISTEN": listen, "AGENT_METRICS_LISTEN": f"127.0.0.1:{free_port()}"}
@@ -136,30 +159,73 @@ async def test_a_process_killed_in_every_step_loses_and_doubles_nothing(
         )  # fmt: skip
         token, organization_id = tokens.access_token, tokens.organization.organization_id
         invoice_stub = invoice_pb2_grpc.InvoiceServiceStub(running["invoice"].channel)
-        invoices = Client(invoice_stub, token, organization_id)
-        [scan] = EXAMPLES.glob("07-*.pdf")
         async with grpc.aio.insecure_channel(listen) as channel:
-            agent = Client(agent_pb2_grpc.AgentServiceStub(channel), token, organization_id)
-            uploaded = await invoices.UploadInvoice(chunks(scan.read_bytes(), scan.name))
-            start = partial(process, env, tmp_path / "log")
-            async with start():
-                await eventually(lambda: job_of(agent, uploaded.job_id), in_extraction, 60)
-            await kill_at_every_place(start, own["ADMIN_DATABASE_URL"])
-            async with start():
-                job = await eventually(
-                    lambda: job_of(agent, uploaded.job_id),
-                    lambda found: bool(found) and found.state in store.ENDED,
-                    60,
-                )
-        assert job
+            yield World(
+                Client(invoice_stub, token, organization_id),
+                Client(agent_pb2_grpc.AgentServiceStub(channel), token, organization_id),
+                partial(process, env, log),
+                own["ADMIN_DATABASE_URL"],
+                peer["ADMIN_DATABASE_URL"],
+            )
+
+
+async def test_a_process_killed_in_every_step_loses_and_doubles_nothing(
+    stores: Stores, tmp_path: Path
+):
+    [scan] = EXAMPLES.glob("07-*.pdf")
+    async with world_of(stores, tmp_path / "log") as world:
+        uploaded = await world.invoices.UploadInvoice(chunks(scan.read_bytes(), scan.name))
+        async with world.start():
+            await eventually(lambda: job_of(world.agent, uploaded.job_id), in_extraction, 60)
+        await kill_at(world.start, world.agent_url, "categorization", "compliance", "success")
+        async with world.start():
+            job = await world.ended(uploaded.job_id)
         assert job.state == agent_pb2.JOB_STATE_SUCCEEDED, job.failure
         assert [step.attempt for step in job.steps] == [2, 2, 2]
         request = invoice_pb2.GetInvoiceRequest(invoice_id=uploaded.invoice_id)
-        invoice = await invoices.GetInvoice(request)
+        invoice = await world.invoices.GetInvoice(request)
         assert (invoice.gross.amount, invoice.direction) == ("895.48", 1)
         assert invoice.supplier.display_name == "Blankform Gebaeudereinigung"
-        said = await facts(own["ADMIN_DATABASE_URL"], "agent", uploaded.job_id)
+        said = await facts(world.agent_url, "agent", uploaded.job_id)
         assert sum("JobFinished" in each for each in said) == 1
-        admin = running["invoice"].runtime.env["ADMIN_DATABASE_URL"]
-        said = await facts(admin, "invoice", uploaded.invoice_id)
+        said = await facts(world.invoice_url, "invoice", uploaded.invoice_id)
         assert sum("InvoiceExtracted" in each for each in said) == 1
+
+
+# Whoever adds the document of the third page waits for a lock.
+HOLD_UPLOAD = """
+create function invoice.hold() returns trigger language plpgsql as $$ begin
+  perform pg_advisory_xact_lock(hashtext('upload'));
+  return new;
+end $$;
+create trigger hold before insert on invoice.documents for each row
+  when (new.last_page = 3) execute function invoice.hold()
+"""
+
+
+async def test_a_process_killed_between_upload_and_record_makes_no_second_invoice(
+    stores: Stores, tmp_path: Path
+):
+    async with world_of(stores, tmp_path / "log") as world:
+        whole = await world.invoices.UploadInvoice(chunks(merged(*THREE), "scan.pdf"))
+        connection = await asyncpg.connect(world.invoice_url)
+        await connection.execute(HOLD_UPLOAD)
+        await connection.execute("select pg_advisory_lock(hashtext('upload'))")
+        async with world.start():  # and killed with one document uploaded and one under way
+            await eventually(partial(connection.fetchval, HELD, "upload"), bool, 60)
+        await connection.execute("select pg_advisory_unlock(hashtext('upload'))")
+        await connection.close()
+        await kill_at(world.start, world.agent_url, "splitting")  # with all of them uploaded
+        listing = invoice_pb2.ListInvoicesRequest()
+        made = (await world.invoices.ListInvoices(listing)).invoices
+        async with world.start():
+            jobs = [await world.ended(each.job_id) for each in reversed(made)]
+        assert jobs[0].job_id == whole.job_id
+        assert {job.state for job in jobs} == {agent_pb2.JOB_STATE_SUCCEEDED}
+        attempts = {step.name: step.attempt for step in jobs[0].steps}
+        assert (attempts["extraction"], attempts["splitting"]) == (1, 3)
+        found = (await world.invoices.ListInvoices(listing)).invoices
+        assert [(each.invoice_number, each.gross.amount) for each in reversed(found)] == SAID
+        for each in found:
+            said = await facts(world.invoice_url, "invoice", each.invoice_id)
+            assert sum("InvoiceReceived" in fact for fact in said) == 1

@@ -628,6 +628,7 @@ async def test_a_service_gets_a_token_for_its_secret(people):
     claims = json.loads(_payload(token.token))
     assert (claims["svc"], claims["aud"]) == ("agent", "invoice")
     assert claims["obo"] == request.on_behalf_of
+    assert claims["scope"] == "invoices.read invoices.write"
     request.secret = "wrong"
     assert await refused(people.anonymous.IssueServiceToken(request)) == "WRONG_CREDENTIALS"
     request.service = "nobody"

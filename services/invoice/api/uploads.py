@@ -44,15 +44,20 @@ class UploadsApi:
         header = await _header(parts)
         check(rules.upload_violations(header))
         organization_id = caller().organization_id
+        if header.source_invoice_id:
+            await self._follow_source(header)
         async with spooled(_chunks(parts)) as file:
-            is_known, is_allowed = await store.get_upload_standing(
-                self._db, organization_id, file.sha256, self._limit
-            )
             document = Document(
                 document_id=uuid7(),
                 filename=rules.filename_of(header.filename),
                 size_bytes=file.size_bytes,
                 sha256=file.sha256,
+                source_invoice_id=header.source_invoice_id,
+                first_page=header.first_page,
+                last_page=header.last_page,
+            )
+            is_known, is_allowed = await store.get_upload_standing(
+                self._db, organization_id, document, self._limit
             )
             if is_known:
                 return await self._received(header, document)
@@ -94,6 +99,19 @@ class UploadsApi:
                 async for chunk in chunks:
                     yield HttpBody(content_type=document.content_type, data=chunk)
 
+    async def _follow_source(self, header: UploadInvoiceRequest.Header) -> None:
+        """Put what is known of the document that the pages were cut from into their header.
+
+        Raises InvoiceNotFound, DocumentNotFound.
+        """
+        source_id = header.source_invoice_id
+        source = await store.get_kept(self._db, caller().organization_id, source_id)
+        if not source.invoice.HasField("document"):
+            raise errors.DocumentNotFound("The invoice was made by hand.")
+        header.source_invoice_id = source.invoice.invoice_id
+        if "direction" in source.confirmed_fields:
+            header.direction = header.direction or source.invoice.direction
+
     async def _checked(self, file: Spooled) -> str:
         """Return what the bytes are. Raises why they are not taken."""
         try:
@@ -109,9 +127,9 @@ class UploadsApi:
         return str(found["content_type"])
 
     async def _received(self, header: UploadInvoiceRequest.Header, document: Document) -> Invoice:
-        """Return the new invoice of a document, or the one that the same bytes have made before."""
+        """Return the new invoice of a document, or the one that it has made before."""
         organization_id, request_id = caller().organization_id, header.request_id
-        asked = Invoice(direction=header.direction, document=Document(sha256=document.sha256))
+        asked = _asked(header, document)
         async with self._db.tenant(organization_id) as tx:
             invoice = await requests.once(
                 tx, organization_id, request_id, "UploadInvoice", asked, Invoice
@@ -124,9 +142,10 @@ class UploadsApi:
     async def _kept(
         self, tx: Tx, header: UploadInvoiceRequest.Header, document: Document
     ) -> Invoice:
-        organization_id, actor, invoice_id = caller().organization_id, caller().actor, uuid7()
+        who, invoice_id = caller(), uuid7()
+        organization_id, actor = who.organization_id, who.on_behalf_of or who.actor
         if not await store.insert_document(tx, organization_id, invoice_id, document):
-            return await store.get_invoice_of(tx, document.sha256)
+            return await store.get_invoice_of(tx, document)
         wanted = Invoice(
             invoice_id=invoice_id,
             state=invoice_pb2.INVOICE_STATE_RECEIVED,
@@ -152,6 +171,22 @@ class UploadsApi:
             await self._blobs.delete(key)
         except BlobsUnavailable:
             return
+
+
+def _asked(header: UploadInvoiceRequest.Header, document: Document) -> Invoice:
+    """Return by what an upload is told from another with the same request id.
+
+    Pages are the same however they were cut.
+    """
+    if not document.source_invoice_id:
+        return Invoice(direction=header.direction, document=Document(sha256=document.sha256))
+    return Invoice(
+        document=Document(
+            source_invoice_id=document.source_invoice_id,
+            first_page=document.first_page,
+            last_page=document.last_page,
+        )
+    )
 
 
 async def _header(parts: AsyncIterator[UploadInvoiceRequest]) -> UploadInvoiceRequest.Header:

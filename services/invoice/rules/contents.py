@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 
 from libs import money
+from libs.pg import is_uuid
 from libs.rpc import Violation, changeable, check, settable
 
 # What a person or a reading may set.
@@ -61,6 +62,12 @@ def upload_violations(header: invoice_pb2.UploadInvoiceRequest.Header) -> Iterat
     yield from text("header.filename", header.filename)
     yield from text("header.content_type", header.content_type)
     yield from _value("header.direction", header, "direction")
+    if not (header.source_invoice_id or header.first_page or header.last_page):
+        return
+    if not is_uuid(header.source_invoice_id):
+        yield "header.source_invoice_id", "must be the id of the invoice that the pages are of"
+    if not 1 <= header.first_page <= header.last_page:
+        yield "header.first_page", "must be 1 or more, and last_page not before it"
 
 
 def reason_violations(reason: str) -> Iterator[Violation]:

@@ -27,7 +27,8 @@ _ZERO = Decimal(0)
 
 def warnings(invoice: Invoice, read: Collection[str], *, is_duplicate: bool) -> list[str]:
     """Return what a person should look at: what came with the reading, and what we find."""
-    found = [*read, *(f"{name} is missing" for name in missing(invoice)), *_contradictions(invoice)]
+    found = [*_origin(invoice), *read, *(f"{name} is missing" for name in missing(invoice))]
+    found += _contradictions(invoice)
     if is_duplicate:
         found.append(DUPLICATE)
     return list(dict.fromkeys(each[:WARNING_LENGTH_MAX] for each in found if each))[:WARNINGS_MAX]
@@ -150,6 +151,16 @@ def payments(match: Match) -> dict[str, Decimal]:
         amount = abs(money.to_decimal(allocation.amount))
         found[allocation.invoice_id] = found.get(allocation.invoice_id, _ZERO) + amount
     return found
+
+
+def _origin(invoice: Invoice) -> Iterator[str]:
+    """Yield that a person should look where a document was parted from others."""
+    document = invoice.document
+    if not document.source_invoice_id:
+        return
+    first, last = document.first_page, document.last_page
+    pages = f"page {first}" if first == last else f"pages {first}-{last}"
+    yield f"it was cut from {pages} of a file with several documents: see that this is all of it"
 
 
 def _contradictions(invoice: Invoice) -> Iterator[str]:

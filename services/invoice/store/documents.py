@@ -8,23 +8,26 @@ from libs.pg import Database, Tx
 from libs.pg.rows import columns_of, places, values
 
 DOCUMENT = columns_of(Document)
+# By what a document is known: its bytes, or that it is the same pages of another one.
+IDENTITY = ("sha256", "source_invoice_id", "first_page", "last_page")
+SAME = "(sha256 = $1 or (source_invoice_id = $2 and first_page = $3 and last_page = $4))"
 
 
 async def get_upload_standing(
-    db: Database, organization_id: str, sha256: str, default_limit: int
+    db: Database, organization_id: str, document: Document, default_limit: int
 ) -> tuple[bool, bool]:
-    """Return whether a document of these bytes is here already, and whether one more may come."""
+    """Return whether the document is here already, and whether one more may come."""
     [row] = await db.read(
         organization_id,
-        """
-        select exists (select from documents where sha256 = $1) as is_known,
+        f"""
+        select exists (select from documents where {SAME}) as is_known,
           l.most = 0 or l.most > coalesce((
             select document_count from document_counts
             where month = date_trunc('month', now() at time zone 'utc')::date
           ), 0) as is_allowed
-        from (select coalesce((select documents_per_month from entitlements), $2) as most) l
+        from (select coalesce((select documents_per_month from entitlements), $5) as most) l
         """,
-        sha256, default_limit,
+        *values(document, *IDENTITY), default_limit,
     )  # fmt: skip
     return row["is_known"], row["is_allowed"]
 
@@ -32,12 +35,12 @@ async def get_upload_standing(
 async def insert_document(
     tx: Tx, organization_id: str, invoice_id: str, document: Document
 ) -> bool:
-    """Add a document; False if there is one of the same bytes. One being added is waited for."""
+    """Add a document; False if it is here already. One being added is waited for."""
     new = await tx.fetchval(
         f"""
         insert into documents (organization_id, invoice_id, {", ".join(DOCUMENT)})
         values ($1, $2, {places(DOCUMENT, 3)})
-        on conflict (organization_id, sha256) do nothing returning true
+        on conflict do nothing returning true
         """,
         organization_id, invoice_id, *values(document, *DOCUMENT),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
-from auditron.invoice.v1.invoice_pb2 import Invoice
+from auditron.invoice.v1.invoice_pb2 import Document, Invoice
 from google.protobuf.message import Message
 
 from libs import events
@@ -17,6 +17,7 @@ from libs.rpc import uuid_or
 from libs.rpc.pages import PAGE_BYTES_MAX
 
 from .. import errors
+from .documents import IDENTITY, SAME
 
 # What the row's own version and defaults say.
 BY_ITSELF = ("create_time", "update_time", "etag")
@@ -56,11 +57,16 @@ class Found:
 
 async def get_invoice(db: Database, organization_id: str, invoice_id: str) -> Invoice:
     """Return an invoice, in one round trip. Raises InvoiceNotFound."""
-    sql = f"select {WHOLE} from invoices where invoice_id = $1"
+    return (await get_kept(db, organization_id, invoice_id)).invoice
+
+
+async def get_kept(db: Database, organization_id: str, invoice_id: str) -> Kept:
+    """Return an invoice with what is kept beside it, in one round trip. Raises InvoiceNotFound."""
+    sql = f"select {KEPT} from invoices where invoice_id = $1"
     rows = await db.read(organization_id, sql, _identifier(invoice_id))
     if not rows:
         raise errors.InvoiceNotFound("There is no such invoice.")
-    return to_message(rows[0], Invoice)
+    return _kept(rows[0])
 
 
 async def list_invoices(
@@ -172,14 +178,14 @@ async def update_state(tx: Tx, invoice: Invoice) -> Invoice:
     return to_message(row, Invoice)
 
 
-async def get_invoice_of(tx: Tx, sha256: str) -> Invoice:
-    """Return the invoice that a document of these bytes has made."""
+async def get_invoice_of(tx: Tx, document: Document) -> Invoice:
+    """Return the invoice that a document has made; pages cut again count before the same bytes."""
     row = await tx.fetchrow(
         f"""
-        select {WHOLE} from invoices
-        where invoice_id = (select invoice_id from documents where sha256 = $1)
+        select {WHOLE} from invoices where invoice_id = (
+          select invoice_id from documents where {SAME} order by sha256 = $1 limit 1)
         """,
-        sha256,
+        *values(document, *IDENTITY),
     )
     assert row is not None, "neither is ever deleted"
     return to_message(row, Invoice)

@@ -121,10 +121,11 @@ async def test_the_latest_plan_counts_however_its_events_come(world: World) -> N
     for version, most in ((2, 0), (1, 1), (2, 1)):
         await handle(world, person, version, entitled(most))
     await world.upload(person, samples.pdf(uuid7()))
-    standing_ = await store.get_upload_standing(runtime.db, person.organization_id, "x", 1)
+    other = invoice_pb2.Document(sha256="x")
+    standing_ = await store.get_upload_standing(runtime.db, person.organization_id, other, 1)
     assert standing_ == (False, True)
     await handle(world, person, 3, entitled(1))
-    standing_ = await store.get_upload_standing(runtime.db, person.organization_id, "x", 50)
+    standing_ = await store.get_upload_standing(runtime.db, person.organization_id, other, 50)
     assert standing_ == (False, False)
 
 

@@ -13,10 +13,11 @@ from libs.pg import uuid7
 from libs.testkit import Client
 from services.invoice import documents, jobs
 from services.invoice.tests import samples
-from services.invoice.tests.conftest import World, complete, refusal
+from services.invoice.tests.conftest import Stub, World, complete, refusal
 
 Header = UploadInvoiceRequest.Header
 RECEIVED = invoice_pb2.INVOICE_STATE_RECEIVED
+RECEIVABLE = invoice_pb2.DIRECTION_RECEIVABLE
 MIB = 1_048_576
 
 
@@ -297,3 +298,120 @@ async def test_an_upload_is_as_good_as_a_retry_of_one_whose_answer_was_lost(worl
     made = await world.upload(person, data)
     assert complete().state != made.state == RECEIVED
     assert await counted(world, person) == 1
+
+
+# Pages of another document.
+
+
+def cutter(world: World, person: Client) -> Client:
+    """The agent, at work for a person."""
+    organization_id = person.organization_id
+    return world.harness.service_client(Stub, "agent", organization_id, on_behalf_of="user:u1")
+
+
+async def test_cut_pages_say_whose_they_are_and_are_their_senders(world: World) -> None:
+    person = world.person()
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=4), direction=RECEIVABLE)
+    assert not whole.document.source_invoice_id
+    agent, pages = cutter(world, person), of(whole, 3, 4)
+    made = await world.upload(agent, samples.pdf(uuid7(), pages=2), **pages)
+    document = made.document
+    assert (document.source_invoice_id, document.first_page, document.last_page) == (
+        whole.invoice_id, 3, 4,
+    )  # fmt: skip
+    assert (made.creator, made.direction) == ("user:u1", RECEIVABLE)
+    assert await world.get(person, made.invoice_id) == made
+    assert await world.get(person, whole.invoice_id) == whole
+    async with world.harness.runtime.db.tenant(person.organization_id) as tx:
+        actors = await tx.fetch("select actor from events order by seq")
+        row = await tx.fetchrow("select * from documents order by document_id desc limit 1")
+    assert [each["actor"] for each in actors] == [whole.creator, "user:u1"]
+    assert (str(row["source_invoice_id"]), row["first_page"], row["last_page"]) == (
+        whole.invoice_id, 3, 4,
+    )  # fmt: skip
+    read = invoice_pb2.RecordReadingRequest(
+        invoice_id=made.invoice_id,
+        job_id=made.job_id,
+        invoice=complete(direction=invoice_pb2.DIRECTION_PAYABLE),
+    )
+    found = await world.agent(person.organization_id).RecordReading(read)
+    assert found.direction == RECEIVABLE  # as the sender of the whole file said
+    assert found.warnings[0].startswith("it was cut from pages 3-4 of a file with several")
+
+
+async def test_a_direction_that_nobody_said_is_read_of_each_document(world: World) -> None:
+    person = world.person()
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=2))
+    made = await world.upload(person, samples.pdf(uuid7()), **of(whole, 2, 2))
+    assert made.direction == invoice_pb2.DIRECTION_PAYABLE
+    read = invoice_pb2.RecordReadingRequest(
+        invoice_id=made.invoice_id, job_id=made.job_id, invoice=complete(direction=RECEIVABLE)
+    )
+    found = await world.agent(person.organization_id).RecordReading(read)
+    assert found.direction == RECEIVABLE
+    assert found.warnings[0].startswith("it was cut from page 2 of a file with several")
+
+
+async def test_the_same_pages_make_one_invoice_however_they_were_cut(world: World) -> None:
+    person = world.person()
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=4))
+    pages, request_id = of(whole, 3, 4), uuid7()
+    first = await world.upload(person, samples.pdf(uuid7()), request_id=request_id, **pages)
+    async with world.harness.runtime.db.tenant(person.organization_id) as tx:
+        await tx.execute("insert into entitlements values ($1, 2, 1)", person.organization_id)
+    for again in ({"request_id": request_id}, {"request_id": uuid7()}, {}):
+        assert await world.upload(person, samples.pdf(uuid7()), **pages, **again) == first
+    assert await counted(world, person) == 2
+    assert len(await world.blobs(person.organization_id)) == 2
+    other = world.upload(person, samples.pdf(uuid7()), **of(whole, 2, 4))
+    assert await refusal(other) == "DOCUMENT_LIMIT_REACHED"
+
+
+async def test_the_same_pages_at_the_same_time_make_one_invoice(world: World) -> None:
+    person = world.person()
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=4))
+    datas = [samples.pdf(uuid7()) for _ in range(6)]
+    answers = await asyncio.gather(
+        *(world.upload(person, data, **of(whole, 3, 4)) for data in datas)
+    )
+    assert len({each.invoice_id for each in answers}) == 1
+    assert len(await world.blobs(person.organization_id)) == 2
+
+
+async def test_bytes_that_were_there_before_stay_one_invoice_as_pages_too(world: World) -> None:
+    person, data = world.person(), samples.pdf(uuid7())
+    alone = await world.upload(person, data)
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=2))
+    assert await world.upload(person, data, **of(whole, 2, 2)) == alone
+    cut = await world.upload(person, samples.pdf(uuid7()), **of(whole, 1, 1))
+    assert await world.upload(person, data, **of(whole, 1, 1)) == cut
+
+
+async def test_cut_pages_must_be_of_a_document_of_the_organization(world: World) -> None:
+    person, stranger = world.person(), world.person()
+    by_hand = await world.create(person)
+    whole = await world.upload(person, samples.pdf(uuid7(), pages=4))
+    data = samples.pdf(uuid7())
+    for wrong in (
+        of(whole, 0, 0), of(whole, 3, 2), of(whole, 0, 2), of(whole, -1, 2), of(whole, 1, 0),
+        {"source_invoice_id": "x", "first_page": 1, "last_page": 1},
+        {"first_page": 1, "last_page": 1},
+    ):  # fmt: skip
+        assert await refusal(world.upload(person, data, **wrong)) == "INVALID_ARGUMENT"
+    for unknown, reason in (
+        ({**of(whole, 1, 1), "source_invoice_id": uuid7()}, "INVOICE_NOT_FOUND"),
+        (of(by_hand, 1, 1), "DOCUMENT_NOT_FOUND"),
+    ):
+        assert await refusal(world.upload(person, data, **unknown)) == reason
+    assert await refusal(world.upload(stranger, data, **of(whole, 1, 1))) == "INVOICE_NOT_FOUND"
+    capitals = {**of(whole, 1, 1), "source_invoice_id": whole.invoice_id.upper()}
+    made = await world.upload(person, data, **capitals)
+    assert made.document.source_invoice_id == whole.invoice_id
+    assert len(await world.blobs(stranger.organization_id)) == 0
+
+
+def of(invoice: Invoice, first_page: int, last_page: int) -> dict[str, Any]:
+    """What the header of an upload says of pages that were cut from an invoice's document."""
+    return {
+        "source_invoice_id": invoice.invoice_id, "first_page": first_page, "last_page": last_page
+    }  # fmt: skip
