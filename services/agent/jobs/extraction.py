@@ -60,8 +60,8 @@ class Extraction:
     ) -> tuple[Answer, list[str]]:
         """Return what the engine answers, and how it was read, in words.
 
-        Pictures are recognised, and so are pages whose text layer has no total. The hints are the
-        supplier's, as `learn` gives them. Raises
+        Pictures are recognised, those between pages of text too, and so are pages whose text layer
+        has no total. The hints are the supplier's, as `learn` gives them. Raises
         DocumentUnreadable, and SandboxKilled or SandboxError where another attempt may do better.
         """
         if content_type.startswith("image/"):
@@ -74,7 +74,9 @@ class Extraction:
                 raise
             unreadable = error
         layered = answer is not None and rules.is_scan(answer)
-        if answer and not layered and (answer["syntax"] or "gross" in answer["fields"]):
+        pictured = answer is not None and rules.has_pictures(answer)
+        done = answer and (answer["syntax"] or "gross" in answer["fields"])
+        if answer and done and not layered and not pictured:
             return answer, []
         try:
             seen = await self._read(self._ocr_readers, path, content_type, hints, ocr=True)
@@ -83,7 +85,7 @@ class Extraction:
                 raise
             return answer, ["the pages were looked at too, which gave nothing more"]
         why = "has no text" if unreadable else "has no total in its text"
-        why = "is a scan" if layered else why
+        why = "is a scan" if layered else "has pages that are pictures" if done else why
         return seen, [f"the document {why}, so its pages were recognised"]
 
     async def complete(

@@ -33,7 +33,8 @@ def read_document(
     probabilities).
     The answer: {"fields": {name: {value, confidence, source, page (from 1), box, reason,
     candidates}}, "lines": [...], "page_count", "language", "syntax", "warnings", "text": [...]};
-    decimals are strings; warnings are PAGE_DISAGREES:FIELD and what `screening` says. Of several
+    decimals are strings; warnings are PAGE_DISAGREES:FIELD, UNRECOGNISED_PAGE:n, UNREAD_PAGES:n-m
+    and what `split` and `screening` say. Of several
     documents in one file it is the first, and "documents" has each as such an answer with
     first_page and last_page. Raises Unreadable.
     """
@@ -161,8 +162,15 @@ def _screened(pages: list[Page], count: int | None, chosen: Mapping[str, Any]) -
     if not read:
         raise Unreadable("NOT_AN_INVOICE", "Nothing on the pages reads like an invoice.")
     first = {**read[0], "page_count": len(pages) if count is None else count}
-    first["warnings"] = [*first["warnings"], *found.warnings, *warnings]
+    first["warnings"] = [*first["warnings"], *found.warnings, *warnings, *_unread(pages, count)]
     return {**first, "documents": read} if len(found.documents) > 1 else first
+
+
+def _unread(pages: list[Page], count: int | None) -> Iterator[str]:
+    """Yield UNRECOGNISED_PAGE:n of each picture left aside, UNREAD_PAGES:n-m behind the last."""
+    yield from (f"UNRECOGNISED_PAGE:{page.index + 1}" for page in pages if page.unread)
+    if count is not None and count > len(pages):
+        yield f"UNREAD_PAGES:{len(pages) + 1}-{count}"
 
 
 def _documents(found: split.Parts, chosen: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from .automation import (
     with_rates,
 )
 from .checks import warnings
-from .claims import CLAIM_FIELDS, admit, is_scan, is_shown, is_spent, is_unsure, merge
+from .claims import CLAIM_FIELDS, admit, has_pictures, is_scan, is_shown, is_spent, is_unsure, merge
 from .outcomes import (
     MEASURED,
     corrected,
@@ -60,6 +60,7 @@ __all__ = [
     "cut_request_id",
     "fate_warnings",
     "further",
+    "has_pictures",
     "is_persons",
     "is_scan",
     "is_shown",

@@ -227,29 +227,34 @@ def _every_amount(invoice: Invoice) -> Iterator[Any]:
                 yield getattr(message, name)
 
 
+# What a warning of the engine says, with the parts that stand behind its kind.
+_SENTENCES = {
+    "PAGE_DISAGREES": "the page shows another {what} than the e-invoice in it",
+    "MODEL_DISAGREES": "the model reads another {what} than stands in the reading",
+    "BLANK_PAGE": "page {name} is blank; it was passed over",
+    "REPEATED_PAGE": "page {name} repeats one before it; it was passed over",
+    "UNRECOGNISED_PAGE": "page {name} is a picture that was not recognised",
+    "UNREAD_PAGES": "pages {name} were not looked at: the file has more than are read",
+    "HIDDEN_TEXT": "{where} has text that nobody sees ({why}); it was not believed: {text}",
+    "LOOKALIKE_LETTERS": "{where} has a word that looks like another ({why}): {text}",
+    "PROMPT_INJECTION": "{where} gives orders to a program that reads it; it was not believed: "
+    "{text}",
+}
+
+
 def _words_of(answer: Mapping[str, Any]) -> Iterator[str]:
     for warning in answer["warnings"]:
         kind, _, name = str(warning).partition(":")
         what = {"gross": "total", "iban": "bank account"}.get(name, name.replace("_", " "))
         page, _, why, text = (*name.split(":", 3), "", "", "", "")[:4]
         where = f"page {page}" if page != "0" else "the e-invoice"
-        if kind == "PAGE_DISAGREES":
-            yield f"the page shows another {what} than the e-invoice in it"
-        elif kind == "MODEL_DISAGREES":
-            yield f"the model reads another {what} than stands in the reading"
-        elif kind == "MULTIPLE_DOCUMENTS":
+        if kind == "MULTIPLE_DOCUMENTS":
             yield from _several(answer, name)
-        elif kind in ("BLANK_PAGE", "REPEATED_PAGE"):
-            how = "is blank" if kind == "BLANK_PAGE" else "repeats one before it"
-            yield f"page {name} {how}; it was passed over"
-        elif kind == "HIDDEN_TEXT":
-            yield f"{where} has text that nobody sees ({why}); it was not believed: {text}"
-        elif kind == "LOOKALIKE_LETTERS":
-            yield f"{where} has a word that looks like another ({why}): {text}"
-        elif kind == "PROMPT_INJECTION":
-            yield f"{where} gives orders to a program that reads it; it was not believed: {text}"
         else:
-            yield str(warning)
+            said = _SENTENCES.get(kind, "{warning}")
+            yield said.format(
+                what=what, name=name, where=where, why=why, text=text, warning=warning
+            )
     prepaid = answer["fields"].get("prepaid")
     paid = _amount(prepaid["value"]) if prepaid else None
     if paid:

@@ -58,6 +58,11 @@ def is_scan(answer: Mapping[str, Any]) -> bool:
     return any(each["source"] == "OCR" for each in (*answer["fields"].values(), *answer["lines"]))
 
 
+def has_pictures(answer: Mapping[str, Any]) -> bool:
+    """Return whether pages were left aside that are pictures."""
+    return any(each.startswith("UNRECOGNISED_PAGE") for each in answer["warnings"])
+
+
 def is_spent(budget: ModelBudget) -> bool:
     """Return whether a month's budget is used up."""
     return budget.used_tokens >= budget.monthly_tokens_max

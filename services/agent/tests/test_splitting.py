@@ -239,6 +239,25 @@ async def test_every_document_in_a_file_becomes_an_invoice(services, acme):
     ]  # fmt: skip
 
 
+async def test_a_scan_behind_a_page_of_text_is_recognised_too(acme):
+    whole = await acme.upload(merged("01-*.pdf", "07-*.pdf"), "two.pdf")
+    job = await acme.ended(whole.job_id)
+    said = "the document has pages that are pictures, so its pages were recognised"
+    assert said in steps(job)["extraction"].log
+    first, second = await all_read(acme)
+    assert (first.invoice_number, first.gross.amount) == SAID[0]
+    assert second.document.source_invoice_id == first.invoice_id
+    assert second.gross.amount
+
+
+def test_pages_that_were_left_aside_are_told_of():
+    warnings = ["UNRECOGNISED_PAGE:3", "UNREAD_PAGES:61-80"]
+    assert rules.to_reading({"fields": {}, "lines": [], "warnings": warnings}, "EUR").notes == [
+        "page 3 is a picture that was not recognised",
+        "pages 61-80 were not looked at: the file has more than are read",
+    ]
+
+
 async def downloaded(acme, invoice: invoice_pb2.Invoice) -> bytes:
     request = invoice_pb2.DownloadDocumentRequest(invoice_id=invoice.invoice_id)
     return b"".join([part.data async for part in acme.invoices.DownloadDocument(request)])
