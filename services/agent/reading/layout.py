@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from .evidence import Box
+from .evidence import OCR, Box
 from .words import Page, Word
 
 SEGMENT_GAP = 0.85  # of the line height: wider and it is another cell
@@ -52,6 +52,7 @@ class Row:
     page: Page
     index: int
     words: tuple[Word, ...]
+    cuts: frozenset[float] = frozenset()  # left edges of words that begin a cell all the same
 
     @cached_property
     def text(self) -> str:
@@ -86,7 +87,7 @@ class Row:
         cells: list[list[Word]] = [[self.words[0]]]
         for last, word in pairwise(self.words):
             wide = word.x0 - last.x1 > SEGMENT_GAP * min(last.height, word.height)
-            if wide:
+            if wide or word.x0 in self.cuts:
                 cells.append([])
             cells[-1].append(word)
         return [Segment(tuple(cell)) for cell in cells]
@@ -140,9 +141,34 @@ def rows_of(page: Page) -> list[Row]:
         group.append(word)
         lines[at] = sum(w.middle for w in group) / len(group), median(w.height for w in group)
     groups.sort(key=lambda g: sum(w.middle for w in g) / len(g))
-    return [
+    rows = [
         Row(page, i, tuple(sorted(group, key=lambda w: w.x0))) for i, group in enumerate(groups)
     ]
+    if page.source == OCR:  # where words end is guessed there
+        return rows
+    starts = [[s.x0 for s in row.segments] for row in rows]
+    return [replace(row, cuts=cuts) if (cuts := _cuts(row, starts)) else row for row in rows]
+
+
+def _cuts(row: Row, starts: list[list[float]]) -> frozenset[float]:
+    """Return where a row's words stand below and above the beginnings of other rows' cells.
+
+    A long name may reach to the cell beside it; the gap is still wider than those in it.
+    """
+    near = [*starts[max(0, row.index - 3) : row.index], *starts[row.index + 1 : row.index + 4]]
+    found = []
+    for segment in row.segments:
+        gaps = [after.x0 - word.x1 for word, after in pairwise(segment.words)]
+        if len(gaps) < 2:
+            continue
+        usual = median(gaps)
+        for word, gap in zip(segment.words[1:], gaps, strict=True):
+            if (
+                gap > 1.25 * usual
+                and sum(any(abs(x - word.x0) < 0.6 for x in each) for each in near) >= 2
+            ):
+                found.append(word.x0)
+    return frozenset(found)
 
 
 def _same_row(group: list[Word], line: tuple[float, float], word: Word) -> bool:

@@ -393,3 +393,17 @@ def test_an_address_right_above_a_table_is_none_of_its_header() -> None:
     ]
     answer = read(META, above, COLUMNS, ITEM, TOTALS)
     assert [line["description"] for line in answer["lines"]] == ["Viti in acciaio"]
+
+
+def test_a_name_that_reaches_to_the_next_column_ends_there() -> None:
+    pdf = paper()
+    name = "Kelnis Servizi Industriali S.p.A."
+    beside = 60 + pdf.get_string_width(name) + 4
+    pieces = [
+        *address((name, *SELLER[1:], "P.IVA: IT97837151204"), 60, 60),
+        *address(("Cliente", *BUYER), beside, 60),
+    ]
+    for x, y, text in (*pieces, (60, 130, "Fattura n.: 2026/118"), *COLUMNS, *ITEM, *TOTALS):
+        write(pdf, abs(x), y, text, right=x < 0)
+    found = values(read_document(bytes(pdf.output())))
+    assert (found["supplier_name"], found["buyer_name"]) == (name, BUYER[0])
