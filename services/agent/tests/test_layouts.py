@@ -397,6 +397,7 @@ def test_an_address_right_above_a_table_is_none_of_its_header() -> None:
 
 def test_a_name_that_reaches_to_the_next_column_ends_there() -> None:
     pdf = paper()
+    pdf.set_font("Body", size=10)
     name = "Kelnis Servizi Industriali S.p.A."
     beside = 60 + pdf.get_string_width(name) + 4
     pieces = [
