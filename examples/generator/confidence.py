@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from services.agent.reading import calibration, reliability
-from services.agent.reading.reliability import Sample
+from services.agent.reading import calibration
 
-from . import series
+from . import reliability, series
 from .evaluate import BUILD, ROOT
 from .making import write
+from .reliability import Sample
 
 PAGE = ROOT / "docs" / "CONFIDENCE.md"
 DOCUMENTS, SUPPLIERS = 240, 60
@@ -25,7 +25,7 @@ SEED = 21  # of no document that the curves were fitted to
 TEXT = """# Confidence
 
 Made by `make confidence`. The curves that turn scores into probabilities stand in
-`services/agent/reading/calibration.json`; `python -m services.agent.reading.reliability --fit DIR`
+`services/agent/reading/calibration.json`; `python -m examples.generator.reliability --fit DIR`
 makes them again from documents of `examples/generator`, split `unseen`, to which the engine was not
 tuned. The tables below are of {documents} others of that split, by the page alone.
 

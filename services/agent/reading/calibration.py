@@ -1,6 +1,6 @@
 """How sure a reading is, as the share of its like that were right: measured curves, by field.
 
-The curves stand in calibration.json; `python -m services.agent.reading.reliability --fit DIR …`
+The curves stand in calibration.json; `python -m examples.generator.reliability --fit DIR …`
 makes them again.
 """
 

@@ -13,7 +13,8 @@ from .values import folded
 
 BETWEEN, BETWEEN_TURNED = 30, 12  # letters between an order and its object; where the object leads
 _LEET = str.maketrans("013457@$!|", "oieastasii")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}", re.ASCII)
+_CODED = 24  # letters of a word in base 64, at least
+_BASE64 = re.compile(rf"[A-Za-z0-9+/]{{{_CODED},}}={{0,2}}", re.ASCII)
 _SHORT = 4  # letters of a word that a full stop may shorten
 _OTHERS = re.compile(r"[^a-z]+")
 
@@ -35,11 +36,14 @@ def found(words: Sequence[str]) -> list[tuple[int, int]]:
         for begin, end, whole in _spans(text)
         if begin in edges and (end in edges or not whole)
     }
-    coded = {(i, i + 1) for i, word in enumerate(words) if _is_coded(word)}
+    long = ((i, word) for i, word in enumerate(words) if len(word) >= _CODED)
+    coded = {(i, i + 1) for i, word in long if _is_coded(word)}
     return sorted(spans | coded)
 
 
 def _tokens(word: str) -> list[str]:
+    if word.isascii() and word.isalpha():
+        return [word.lower()]
     text = folded(latin(word))
     return [token for token in _OTHERS.split(text.translate(_LEET)) if token]
 

@@ -1,14 +1,18 @@
 """Words set into rows and segments: what stands side by side, and what stands together."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING
 
 from .evidence import OCR, Box
-from .words import Page, Word
+from .values import tokens
+
+if TYPE_CHECKING:
+    from .words import Page, Word
 
 SEGMENT_GAP = 0.85  # of the line height: wider and it is another cell
 
@@ -17,42 +21,49 @@ SEGMENT_GAP = 0.85  # of the line height: wider and it is another cell
 class Segment:
     """Words of one row that stand close together: a cell, a phrase."""
 
-    words: tuple[Word, ...]
+    words: "tuple[Word, ...]"
+    x0: float = field(init=False)
+    y0: float = field(init=False)
+    x1: float = field(init=False)
+    y1: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        first, last = self.words[0], self.words[-1]
+        y0, y1 = min(w.y0 for w in self.words), max(w.y1 for w in self.words)
+        vars(self).update(x0=first.x0, y0=y0, x1=last.x1, y1=y1)
 
     @cached_property
     def text(self) -> str:
         """Return the words with single spaces between."""
         return " ".join(w.text for w in self.words)
 
-    @property
-    def x0(self) -> float:
-        """Return the left edge."""
-        return self.words[0].x0
-
-    @property
-    def x1(self) -> float:
-        """Return the right edge."""
-        return self.words[-1].x1
-
     @cached_property
-    def y0(self) -> float:
-        """Return the upper edge."""
-        return min(w.y0 for w in self.words)
-
-    @cached_property
-    def y1(self) -> float:
-        """Return the lower edge."""
-        return max(w.y1 for w in self.words)
+    def tokens(self) -> list[tuple[str, int]]:
+        """Return the tokens of the words, each with the index of its word."""
+        return [(token, at) for at, word in enumerate(self.words) for token in tokens(word.text)]
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
     """Words on one line across a page, from left to right."""
 
-    page: Page
+    page: "Page"
     index: int
-    words: tuple[Word, ...]
-    cuts: frozenset[float] = frozenset()  # left edges of words that begin a cell all the same
+    segments: list[Segment]
+
+    @cached_property
+    def words(self) -> "tuple[Word, ...]":
+        """Return the words of all cells."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @cached_property
+    def tokens(self) -> list[tuple[str, int]]:
+        """Return the tokens of the words, each with the index of its word."""
+        found, before = [], 0
+        for segment in self.segments:
+            found += [(token, before + at) for token, at in segment.tokens]
+            before += len(segment.words)
+        return found
 
     @cached_property
     def text(self) -> str:
@@ -69,7 +80,7 @@ class Row:
             at += 1
         return starts
 
-    def words_at(self, start: int, end: int) -> tuple[Word, ...]:
+    def words_at(self, start: int, end: int) -> "tuple[Word, ...]":
         """Return the words that text[start:end] touches."""
         return tuple(
             w
@@ -82,25 +93,14 @@ class Row:
         return self._starts[index]
 
     @cached_property
-    def segments(self) -> list[Segment]:
-        """Return the row's cells."""
-        cells: list[list[Word]] = [[self.words[0]]]
-        for last, word in pairwise(self.words):
-            wide = word.x0 - last.x1 > SEGMENT_GAP * min(last.height, word.height)
-            if wide or word.x0 in self.cuts:
-                cells.append([])
-            cells[-1].append(word)
-        return [Segment(tuple(cell)) for cell in cells]
-
-    @cached_property
     def y0(self) -> float:
         """Return the upper edge."""
-        return min(w.y0 for w in self.words)
+        return min(s.y0 for s in self.segments)
 
     @cached_property
     def y1(self) -> float:
         """Return the lower edge."""
-        return max(w.y1 for w in self.words)
+        return max(s.y1 for s in self.segments)
 
     @cached_property
     def height(self) -> float:
@@ -112,11 +112,11 @@ class Row:
 class Block:
     """Segments below each other that stand together, such as an address."""
 
-    page: Page
+    page: "Page"
     segments: tuple[Segment, ...]
 
 
-def box_of(words: Iterable[Word]) -> Box:
+def box_of(words: "Iterable[Word]") -> Box:
     """Return the box around some words of a page, in fractions of it."""
     boxes = [w.box for w in words]
     return (
@@ -127,56 +127,92 @@ def box_of(words: Iterable[Word]) -> Box:
     )
 
 
-def rows_of(page: Page) -> list[Row]:
+def rows_of(page: "Page") -> list[Row]:
     """Return a page's rows from top to bottom."""
-    groups: list[list[Word]] = []
-    lines: list[tuple[float, float]] = []  # of each group, its middle and usual height
-    for word in sorted((w for w in page.words if w.text), key=lambda w: w.middle):
-        near = range(len(groups) - 1, max(len(groups) - 7, -1), -1)
-        at = next((n for n in near if _same_row(groups[n], lines[n], word)), len(groups))
-        if at == len(groups):
-            groups.append([])
-            lines.append((0.0, 0.0))
-        group = groups[at]
-        group.append(word)
-        lines[at] = sum(w.middle for w in group) / len(group), median(w.height for w in group)
-    groups.sort(key=lambda g: sum(w.middle for w in g) / len(g))
-    rows = [
-        Row(page, i, tuple(sorted(group, key=lambda w: w.x0))) for i, group in enumerate(groups)
-    ]
+    return [Row(page, index, cells) for index, cells in enumerate(page.cells)]
+
+
+def cells_of(page: "Page") -> list[list[Segment]]:
+    """Return the words of a page row by row, each row's cells from left to right."""
+    rows = [_cells(words) for words in _lines(page.words)]
     if page.source == OCR:  # where words end is guessed there
         return rows
-    starts = [[s.x0 for s in row.segments] for row in rows]
-    return [replace(row, cuts=cuts) if (cuts := _cuts(row, starts)) else row for row in rows]
+    starts = [[cell.x0 for cell in cells] for cells in rows]
+    return [
+        _cut(cells, [*starts[max(0, at - 3) : at], *starts[at + 1 : at + 4]])
+        for at, cells in enumerate(rows)
+    ]
 
 
-def _cuts(row: Row, starts: list[list[float]]) -> frozenset[float]:
-    """Return where a row's words stand below and above the beginnings of other rows' cells.
+def _cut(cells: list[Segment], near: list[list[float]]) -> list[Segment]:
+    """Return a row's cells, cut where words stand at the beginnings of cells of rows near by.
 
     A long name may reach to the cell beside it; the gap is still wider than those in it.
     """
-    near = [*starts[max(0, row.index - 3) : row.index], *starts[row.index + 1 : row.index + 4]]
-    found = []
-    for segment in row.segments:
-        gaps = [after.x0 - word.x1 for word, after in pairwise(segment.words)]
+    cuts = set()
+    for cell in cells:
+        gaps = [after.x0 - word.x1 for word, after in pairwise(cell.words)]
         if len(gaps) < 2:
             continue
         usual = median(gaps)
-        for word, gap in zip(segment.words[1:], gaps, strict=True):
+        for word, gap in zip(cell.words[1:], gaps, strict=True):
             if (
                 gap > 1.25 * usual
                 and sum(any(abs(x - word.x0) < 0.6 for x in each) for each in near) >= 2
             ):
-                found.append(word.x0)
-    return frozenset(found)
+                cuts.add(word.x0)
+    return _cells([word for cell in cells for word in cell.words], cuts) if cuts else cells
 
 
-def _same_row(group: list[Word], line: tuple[float, float], word: Word) -> bool:
-    middle, usual = line
-    if abs(word.middle - middle) > 0.45 * min(word.height, usual):
-        return False
-    # two lines of small print beside a large word are not one row
-    return not any(min(w.x1, word.x1) - max(w.x0, word.x0) > 0.5 * word.height for w in group)
+def _lines(words: "Iterable[Word]") -> "Iterator[list[Word]]":
+    """Yield the words of each line from left to right, from the top line to the last."""
+    groups: list[list[Word]] = []
+    middles: list[float] = []  # of each group, the sum
+    heights: list[list[float]] = []  # of each group, sorted
+    for word in sorted((w for w in words if w.text), key=lambda w: w.middle):
+        middle, height = word.middle, word.height
+        for at in range(len(groups) - 1, max(len(groups) - 7, -1), -1):
+            apart = abs(middle - middles[at] / len(groups[at]))
+            if apart <= 0.45 * min(height, _middle(heights[at])) and _beside(word, groups[at]):
+                break
+        else:
+            at = len(groups)
+            groups.append([])
+            middles.append(0.0)
+            heights.append([])
+        groups[at].append(word)
+        middles[at] += middle
+        insort(heights[at], height)
+    order = sorted(range(len(groups)), key=lambda at: middles[at] / len(groups[at]))
+    for at in order:
+        yield sorted(groups[at], key=lambda w: w.x0)
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    half = len(ordered) // 2
+    return (ordered[half] + ordered[-half - 1]) / 2
+
+
+def _beside(word: "Word", group: "list[Word]") -> bool:
+    """Return whether a word stands on none of a group.
+
+    Two lines of small print beside a large word are not one row.
+    """
+    x0, x1, least = word.x0, word.x1, 0.5 * word.height
+    return not any(
+        w.x1 - x0 > least < x1 - w.x0 and overlap(w.x0, w.x1, x0, x1) > least for w in group
+    )
+
+
+def _cells(words: "Sequence[Word]", cuts: Collection[float] = ()) -> list[Segment]:
+    """Return the cells of a line's words; one with its left edge among the cuts begins another."""
+    cells = [[words[0]]]
+    for last, word in pairwise(words):
+        wide = word.x0 - last.x1 > SEGMENT_GAP * min(last.height, word.height)
+        if wide or word.x0 in cuts:
+            cells.append([])
+        cells[-1].append(word)
+    return [Segment(tuple(cell)) for cell in cells]
 
 
 def usual_space(rows: Iterable[Row]) -> float:
@@ -190,8 +226,8 @@ def usual_space(rows: Iterable[Row]) -> float:
     return median(gaps) if gaps else 0.0
 
 
-def blocks_of(page: Page, rows: list[Row]) -> list[Block]:
-    """Return a page's blocks: segments below each other with a common edge or middle."""
+def blocks_of(rows: list[Row]) -> list[Block]:
+    """Return the blocks of a page's rows: segments below each other with an edge in common."""
     stacks: list[list[Segment]] = []
     for segment in (s for row in rows for s in row.segments):
         stack = next((s for s in reversed(stacks[-40:]) if _goes_on(s[-1], segment)), None)
@@ -199,7 +235,7 @@ def blocks_of(page: Page, rows: list[Row]) -> list[Block]:
             stacks.append([segment])
         else:
             stack.append(segment)
-    return [Block(page, tuple(stack)) for stack in stacks]
+    return [Block(rows[0].page, tuple(stack)) for stack in stacks]
 
 
 def _goes_on(above: Segment, below: Segment) -> bool:
@@ -220,4 +256,4 @@ def overlap(a0: float, a1: float, b0: float, b1: float) -> float:
 
 def squeezed(text: str) -> str:
     """Return a text with single spaces, without those at the ends."""
-    return re.sub(r"\s+", " ", text).strip()
+    return " ".join(text.split())

@@ -1,11 +1,10 @@
 """A document's rows with what stands in them: labels, numbers, dates; its language and locale."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import groupby, pairwise, product, zip_longest
 from statistics import median
 
 from .evidence import OCR, Box, Candidate
@@ -61,12 +60,24 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Marked:
-    """A row and what was found in it."""
+    """A row and what is found in it: numbers and dates when they are asked for."""
 
     row: Row
-    numbers: list[Number]
-    days: list[Day]
+    below: Row | None
     hits: list[Hit]
+    locale: Locale
+    months: dict[str, int]
+
+    @cached_property
+    def days(self) -> list[Day]:
+        """Return the dates of the row."""
+        return _days(self.row, self.below, self.locale, self.months)
+
+    @cached_property
+    def numbers(self) -> list[Number]:
+        """Return the numbers of the row that are no part of a date."""
+        found = numbers(self.row.text, self.locale)
+        return [n for n in found if not any(n.start < d.end and d.start < n.end for d in self.days)]
 
     def has(self, *fields: str) -> bool:
         """Return whether a label of one of these fields stands in the row."""
@@ -79,10 +90,15 @@ class Document:
 
     pages: list[Page]
     rows: list[Marked]
-    blocks: list[Block]
     labels: Labels
     language: str
     locale: Locale
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Return the blocks of all pages."""
+        by_page = groupby((m.row for m in self.rows), key=lambda row: row.page.index)
+        return [b for _, rows in by_page for b in blocks_of(list(rows))]
 
     @cached_property
     def word_height(self) -> float:
@@ -92,7 +108,11 @@ class Document:
 
     def hits(self, *fields: str) -> list[Hit]:
         """Return the labels of these fields in reading order."""
-        return [h for m in self.rows for h in m.hits if h.field in fields]
+        return [h for h in self._hits if h.label.field in fields]
+
+    @cached_property
+    def _hits(self) -> list[Hit]:
+        return [h for m in self.rows for h in m.hits]
 
     def read(
         self, value: object, row: int, start: int, end: int, score: float, why: str
@@ -108,8 +128,6 @@ class Document:
 def mark(pages: list[Page]) -> Document:
     """Return a document of these pages with everything marked."""
     rows = [row for page in pages for row in rows_of(page)]
-    by_page = {page.index: [r for r in rows if r.page is page] for page in pages}
-    blocks = [b for page in pages for b in blocks_of(page, by_page[page.index])]
     chosen = _languages(rows)
     labels = load(chosen)
     american = chosen[:1] == ("en",) and any("$" in row.text or "USD" in row.text for row in rows)
@@ -119,16 +137,11 @@ def mark(pages: list[Page]) -> Document:
         locale = locale if _has_marks(rows) else Locale(".", locale.month_first)
     space = usual_space(rows)
     marked = [
-        Marked(
-            row,
-            _free_numbers(row, locale, found := _days(rows, index, locale, labels.months)),
-            found,
-            _hits(row, index, labels, space),
-        )
-        for index, row in enumerate(rows)
+        Marked(row, below, _hits(row, index, labels, space), locale, labels.months)
+        for index, (row, below) in enumerate(zip_longest(rows, rows[1:]))
     ]
     marked = [_with_wrapped(marked, index, labels) for index in range(len(marked))]
-    return Document(pages, marked, blocks, labels, chosen[0], locale)
+    return Document(pages, marked, labels, chosen[0], locale)
 
 
 def _with_wrapped(rows: list[Marked], index: int, labels: Labels) -> Marked:
@@ -187,16 +200,14 @@ def _segment_hit(row: Row, index: int, number: int, label: Label) -> Hit:
     return Hit(label, index, start, end, segment.x0, segment.x1, opens=True, alone=True)
 
 
-def _days(rows: list[Row], index: int, locale: Locale, months: dict[str, int]) -> list[Day]:
+def _days(row: Row, below: Row | None, locale: Locale, months: dict[str, int]) -> list[Day]:
     """Return the dates of a row; those too whose year stands in the cell's next line."""
-    row = rows[index]
     found = days(row.text, locale, months)
-    below = rows[index + 1] if index + 1 < len(rows) else None
     if below is None or below.page is not row.page or below.y0 - row.y1 > row.height:
         return found
-    for segment, under in product(row.segments, below.segments):
-        year = YEAR.match(under.text)
-        if year is None or overlap(segment.x0, segment.x1, under.x0, under.x1) <= 0:
+    years = [(under, year) for under in below.segments if (year := YEAR.match(under.text))]
+    for segment, (under, year) in product(row.segments, years):
+        if overlap(segment.x0, segment.x1, under.x0, under.x1) <= 0:
             continue
         start = row.text.find(segment.text)
         joined = days(f"{segment.text} {year[1]}", locale, months)
@@ -212,29 +223,29 @@ def _has_marks(rows: list[Row]) -> bool:
     return any(w.text.rstrip("€$£").replace(",", ".")[-3:-2] == "." for r in rows for w in r.words)
 
 
-def _free_numbers(row: Row, locale: Locale, dates: list[Day]) -> list[Number]:
-    found = numbers(row.text, locale)
-    return [n for n in found if not any(n.start < d.end and d.start < n.end for d in dates)]
-
-
 def _languages(rows: list[Row]) -> tuple[str, ...]:
     """Return the document's language and those it may be mixed with, by labels that fit."""
-    votes: Counter[str] = Counter()
-    said = [tokens(row.text) for row in rows]
-    for language in languages():
-        labels = load((language,))
-        seen: set[tuple[str, ...]] = set()
-        for found in said:
-            for index in range(len(found)):
-                seen.update(h.words for h in labels.at(found, index)[:1])
-        votes[language] = sum(len("".join(words)) + len(words) for words in seen)
+    every = load(languages())
+    seen: dict[str, set[tuple[str, ...]]] = {name: set() for name in languages()}
+    for row in rows:
+        found = [token for token, _ in row.tokens]
+        for index in range(len(found)):
+            longest: dict[str, tuple[str, ...]] = {}
+            for label in every.at(found, index):
+                longest.setdefault(label.language, label.words)
+            for language, words in longest.items():
+                seen[language].add(words)
+    votes = {
+        language: sum(len("".join(words)) + len(words) for words in labels)
+        for language, labels in seen.items()
+    }
     ordered = sorted(votes, key=lambda name: (-votes[name], name != "en"))
     best = votes[ordered[0]]
     return tuple(name for name in ordered if name == ordered[0] or votes[name] > 0.6 * best)
 
 
 def _hits(row: Row, index: int, labels: Labels, space: float) -> list[Hit]:
-    found = [(token, at) for at, word in enumerate(row.words) for token in tokens(word.text)]
+    found = row.tokens
     names = [token for token, _ in found]
     starts = {id(s.words[0]) for s in row.segments}
     close = _closeness(row, space)

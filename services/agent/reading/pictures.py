@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from .errors import Unreadable
-from .words import MAX_PIXELS, open_pdf, shown
+from .words import MAX_PIXELS, open_pdf, opened, shown
 
 PAGES_MAX, SIDE = 2, 1_600
 _GREYS = 16  # enough to read by, and a third of the bytes
@@ -17,7 +17,7 @@ _GREYS = 16  # enough to read by, and a third of the bytes
 def pictures(document: bytes | BinaryIO) -> list[bytes]:
     """Return the first two pages (PDF, PNG, JPEG or TIFF) as PNG, grey, 1,600 pixels high or wide.
 
-    Raises Unreadable.
+    Broken pages of a PDF are passed over. Raises Unreadable.
     """
     data = document if isinstance(document, bytes) else document.read()
     pages = _of_pdf(data) if b"%PDF-" in data[:1024] else _of_image(data)
@@ -27,12 +27,11 @@ def pictures(document: bytes | BinaryIO) -> list[bytes]:
 def _of_pdf(data: bytes) -> Iterator[Image.Image]:
     pdf = open_pdf(data)
     try:
-        for index in range(len(pdf)):
-            page = pdf[index]
-            bitmap = page.render(scale=SIDE / max(*page.get_size(), 1.0), grayscale=True)
-            yield bitmap.to_pil().copy()
-            bitmap.close()
-            page.close()
+        for page in opened(pdf):
+            if page is not None:
+                bitmap = page.render(scale=SIDE / max(*page.get_size(), 1.0), grayscale=True)
+                yield bitmap.to_pil().copy()
+                bitmap.close()
     finally:
         pdf.close()
 

@@ -26,8 +26,8 @@ def read_document(
 ) -> dict[str, Any]:
     """Return what a document (its bytes, or a file opened to read them) says.
 
-    Options: page_only (bool, the e-invoice in a PDF is passed over), beside (bytes, the XML of the
-    e-invoice that came with it), ocr (bool, default true),
+    Options: page_only (bool, the e-invoice in or beside a page is passed over), beside (bytes, the
+    XML of the e-invoice that came with it), ocr (bool, default true),
     text (bool, also the pages' text, where there is no e-invoice), hints (by field, as
     learning.learn gives them, of the supplier's earlier documents), raw (bool, scores in place of
     probabilities).
@@ -45,7 +45,8 @@ def read_document(
     kind = kind_of(data, media_type)
     if kind == "xml":
         return _from_einvoice(parse(data), None, 0)
-    beside = parse(chosen["beside"]) if chosen.get("beside") else None
+    page_only = bool(chosen.get("page_only"))
+    beside = parse(chosen["beside"]) if chosen.get("beside") and not page_only else None
     if kind == "image":
         pages = list(islice(image_pages(data), PAGES_READ))
         if beside is not None:
@@ -53,7 +54,7 @@ def read_document(
         return _screened(pages, None, chosen)
     pdf = open_pdf(data)
     try:
-        invoice = beside or (None if chosen.get("page_only") else embedded(pdf))
+        invoice = beside or (None if page_only else embedded(pdf))
         count = len(pdf)
         if invoice is not None:
             pages = list(islice(pdf_pages(pdf, use_ocr=False), CONFIRMING_PAGES))
@@ -177,7 +178,7 @@ def _documents(found: split.Parts, chosen: Mapping[str, Any]) -> Iterator[dict[s
     """Yield the reading of each document in a file that is one to be read."""
     several = len(found.documents) > 1
     for pages in found.documents:
-        own = [replace(page, index=index) for index, page in enumerate(pages)]
+        own = [page.at(index) for index, page in enumerate(pages)]
         try:
             answer = calibration.weighed(_from_pages(own, None, chosen))
         except Unreadable:

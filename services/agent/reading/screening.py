@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from . import injections, lookalikes
 from .evidence import Box
-from .layout import Row, Segment, box_of, rows_of
+from .layout import Segment, box_of
 from .words import Page, Word
 
 WARNINGS_MAX, SHOWN_LENGTH = 20, 60
@@ -52,21 +52,19 @@ def _undisguised(page: Page) -> tuple[Page, list[str]]:
         text = lookalikes.uncontrolled(word.text)
         if text:
             kept.append(word if text == word.text else replace(word, text=text))
-    return replace(page, words=kept), warnings
+    return page if kept == page.words else replace(page, words=kept), warnings
 
 
 def _without_orders(page: Page) -> tuple[Page, list[str]]:
     """Leave out the cells that speak to a model, with the lines that go on with what they say."""
-    rows = rows_of(page)
-    as_set = [word for row in rows for word in row.words]
-    spans = [as_set[a:b] for a, b in injections.found([word.text for word in as_set])]
+    as_set = [word for row in page.cells for cell in row for word in cell.words]
     # A sentence beside another column goes on below it: its words follow each other as drawn.
-    drawn = injections.found([word.text for word in page.words])
-    spans += [page.words[a:b] for a, b in drawn]
+    orders = [as_set] if as_set == page.words else [as_set, page.words]
+    spans = [words[a:b] for words in orders for a, b in injections.found([w.text for w in words])]
     if not spans:
         return page, []
     spoken = {id(word) for span in spans for word in span}
-    cells = list(_cells(rows, spoken))
+    cells = list(_cells(page.cells, spoken))
     left_out = {id(word) for cell in cells for word in cell.words}
     said = [word for word in as_set if id(word) in left_out]
     kept = [word for word in page.words if id(word) not in left_out]
@@ -74,11 +72,11 @@ def _without_orders(page: Page) -> tuple[Page, list[str]]:
     return replace(page, words=kept), [warning]
 
 
-def _cells(rows: Sequence[Row], spoken: set[int]) -> Iterator[Segment]:
+def _cells(rows: Sequence[Sequence[Segment]], spoken: set[int]) -> Iterator[Segment]:
     going_on: list[tuple[Segment, int]] = []
     for row in rows:
         after = []
-        for cell in row.segments:
+        for cell in row:
             said = any(id(word) in spoken for word in cell.words)
             left = ROWS_AFTER + 1 if said else _left(cell, going_on)
             if left:

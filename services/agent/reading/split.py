@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -112,9 +112,10 @@ def renumber(answer: dict[str, Any], numbers: list[int]) -> None:
 
 def _same(page: Page, other: Page) -> bool:
     """Return whether two pages say the same, each read a little differently perhaps."""
-    words, others = (Counter(w.text for w in p.words) for p in (page, other))
-    if words.total() < FEWEST_WORDS or others.total() < FEWEST_WORDS:
+    fewest, most = sorted((len(page.words), len(other.words)))
+    if fewest < FEWEST_WORDS or fewest / most < REPEATED:
         return False
+    words, others = (Counter(w.text for w in p.words) for p in (page, other))
     figures, other_figures = (
         Counter({w: n for w, n in c.items() if any(x.isdigit() for x in w)})
         for c in (words, others)
@@ -169,7 +170,7 @@ def _by_number(before: Signs, now: Signs) -> float:
 def _signs(page: Page) -> Signs:
     if not page.words:
         return Signs()
-    document = mark([replace(page, index=0)])
+    document = mark([page.at(0)])
     numbers = invoice_number(document)
     number = numbers[0] if numbers and numbers[0].score >= SURE_NUMBER else None
     labelled = {

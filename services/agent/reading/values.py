@@ -40,6 +40,8 @@ _NUMBER = re.compile(
     r"(?P<digits>\d{1,3}(?:[ \u2019'.,]\d{3})+(?:[.,]\d{1,4})?|\d+(?:[.,]\d{1,4})?)"
     rf"(?P<close>\)|[-\u2212\u2013](?![\w]))?(?P<percent>\s?%)?(?P<after>\s?(?:{_UNIT})(?![\w]))?(?![\w]|[.,/:'\u2019-]\d)"
 )
+_DIGIT = re.compile(r"\d")
+_TOKEN = re.compile(r"[^\W_]+|[#%]")
 _LETTERS = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "æ": "ae", "œ": "oe", "№": "no"})
 
 
@@ -53,7 +55,7 @@ def folded(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """Return the folded words and numbers of a text ("USt.-Id.-Nr.:" gives ust, id, nr)."""
-    return re.findall(r"[^\W_]+|[#%]", folded(text))
+    return _TOKEN.findall(folded(text))
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def locale_of(texts: Iterable[str], *, american: bool) -> Locale:
     """Infer a document's locale from all its rows by the cases that are not ambiguous."""
     marks: Counter[str] = Counter()
     firsts: Counter[bool] = Counter()
-    for text in texts:
-        for found in re.findall(r"(?<![\d.,])\d[\d.,]*[.,]\d+(?![\d.,])", text):
-            marks.update(_mark(found))
-        for a, b in re.findall(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-](?:19|20)?\d\d(?!\d)", text):
-            if (int(a) > 12) != (int(b) > 12) and max(int(a), int(b)) <= 31:
-                firsts[int(b) > 12] += 1
+    text = "\n".join(texts)
+    for found in re.findall(r"(?<![\d.,])\d[\d.,]*[.,]\d+(?![\d.,])", text):
+        marks.update(_mark(found))
+    for a, b in re.findall(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-](?:19|20)?\d\d(?!\d)", text):
+        if (int(a) > 12) != (int(b) > 12) and max(int(a), int(b)) <= 31:
+            firsts[int(b) > 12] += 1
     mark = "." if marks["."] > marks[","] else ","
     if not marks:
         mark = "." if american else ","
@@ -106,10 +108,10 @@ def clustered(texts: list[str], locale: Locale, months: dict[str, int]) -> Local
     turned = replace(locale, month_first=not locale.month_first)
     spread = []
     for one in (locale, turned):
-        found = [day for text in texts for day in days(text, one, months)]
-        values = [day.value for day in found]
+        found = [(day, text) for text in texts for day in days(text, one, months)]
+        values = [day.value for day, _ in found]
         spread.append((max(values) - min(values)).days if values else 0)
-        if any(day.sure and "/" in text for text in texts for day in days(text, one, months)):
+        if any(day.sure and "/" in text for day, text in found):
             return locale
     return turned if spread[1] + APART < spread[0] else locale
 
@@ -127,7 +129,9 @@ def _mark(number: str) -> list[str]:
 
 def numbers(text: str, locale: Locale) -> list[Number]:
     """Return the numbers of a text from left to right (no part of a date, phone or code)."""
-    found = []
+    found: list[Number] = []
+    if not _DIGIT.search(text):
+        return found
     for match in _NUMBER.finditer(text):
         number = _number(match, locale)
         if number is not None:
@@ -201,6 +205,8 @@ _NAME_DAY = re.compile(
 def days(text: str, locale: Locale, months: dict[str, int]) -> list[Day]:
     """Return the dates of a text from left to right; `months` maps folded names to 1..12."""
     found: list[Day] = []
+    if not _DIGIT.search(text):
+        return found
     for day in _days(text, locale, months):
         if not any(day.start < d.end and d.start < day.end for d in found):
             found.append(day)

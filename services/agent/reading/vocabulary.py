@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
@@ -36,9 +36,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Labels:
-    """All labels of some languages and legal forms by their first token, and month names."""
+    """All labels of some languages, legal forms by their first token, and month names."""
 
-    by_first: dict[str, tuple[Label, ...]]
+    by_words: dict[tuple[str, ...], list[Label]]
+    lengths: dict[str, list[int]]  # of the labels that begin with a token, the longest first
     endings: tuple[Label, ...]
     months: dict[str, int]
     legal_forms: dict[str, tuple[tuple[str, ...], ...]]
@@ -47,14 +48,13 @@ class Labels:
     def at(self, found: list[str], index: int) -> list[Label]:
         """Return the labels that begin at this token, the longest first."""
         token = found[index]
-        hits = [
-            label
-            for label in self.by_first.get(token, ())
-            if tuple(found[index : index + len(label.words)]) == label.words
-        ]
+        hits: list[Label] = []
+        for length in self.lengths.get(token, ()):
+            if index + length <= len(found):
+                hits += self.by_words.get(tuple(found[index : index + length]), ())
         if token.endswith(self._suffixes):
             hits += [e for e in self.endings if token.endswith(e.words[0]) and token != e.words[0]]
-        return sorted(hits, key=lambda h: -len(h.words)) if len(hits) > 1 else hits
+        return hits
 
     @cached_property
     def _suffixes(self) -> tuple[str, ...]:
@@ -71,27 +71,31 @@ def languages() -> tuple[str, ...]:
 @cache
 def load(wanted: tuple[str, ...]) -> Labels:
     """Return the labels of these languages together."""
-    by_first: defaultdict[str, list[Label]] = defaultdict(list)
+    by_words: defaultdict[tuple[str, ...], list[Label]] = defaultdict(list)
     endings: list[Label] = []
     months: dict[str, int] = {}
     for language in wanted:
-        data = _file(language)
-        for label in dict.fromkeys(_labels(language, data)):
+        for label in _labels(language):
             if label.words[0].startswith("*"):
-                endings.append(label)
+                endings.append(replace(label, words=(label.words[0][1:],)))
             else:
-                by_first[label.words[0]].append(label)
-        for number, names in enumerate(data["months"], start=1):
+                by_words[label.words].append(label)
+        for number, names in enumerate(_file(language)["months"], start=1):
             months.update({" ".join(tokens(name)): number for name in names.split()})
-    # a firm abroad keeps its legal form, whatever language its invoice is in
+    lengths: defaultdict[str, list[int]] = defaultdict(list)
+    for first, length in sorted({(words[0], -len(words)) for words in by_words}):
+        lengths[first].append(-length)
+    terms = Terms(_words(wanted, "term_days"), _words(wanted, "term_paying"))
+    return Labels(dict(by_words), dict(lengths), tuple(endings), months, _legal_forms(), terms)
+
+
+@cache
+def _legal_forms() -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return those of all languages: a firm abroad keeps its own, whatever its invoice is in."""
     forms: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     for form in (tuple(tokens(f)) for name in languages() for f in _file(name)["legal_forms"]):
         forms[form[0]].append(form)
-    endings = [replace(e, words=(e.words[0][1:],)) for e in endings]
-    first = {word: tuple(found) for word, found in by_first.items()}
-    by_word = {word: tuple(dict.fromkeys(found)) for word, found in forms.items()}
-    terms = Terms(_words(wanted, "term_days"), _words(wanted, "term_paying"))
-    return Labels(first, tuple(endings), months, by_word, terms)
+    return {word: tuple(dict.fromkeys(found)) for word, found in forms.items()}
 
 
 def _words(wanted: tuple[str, ...], key: str) -> frozenset[str]:
@@ -104,16 +108,19 @@ def _file(language: str) -> dict[str, list[str]]:
     return tomllib.loads(text)
 
 
-def _labels(language: str, data: dict[str, list[str]]) -> Iterable[Label]:
-    """Yield the labels of a file; "?" at the end marks a weak one, "*" before it an ending."""
-    for field, phrases in data.items():
+@cache
+def _labels(language: str) -> tuple[Label, ...]:
+    """Return the labels of a file; "?" at the end marks a weak one, "*" before it an ending."""
+    found: dict[Label, None] = {}  # in their order, each once
+    for field, phrases in _file(language).items():
         if field in NO_LABELS:
             continue
         for phrase in chain.from_iterable(map(_alternatives, phrases)):
             words = tuple(tokens(phrase))
             if phrase.startswith("*"):
                 words = ("*" + words[0],)
-            yield Label(field, words, WEAK if phrase.endswith("?") else STRONG, language)
+            found[Label(field, words, WEAK if phrase.endswith("?") else STRONG, language)] = None
+    return tuple(found)
 
 
 def _alternatives(phrase: str) -> Iterator[str]:

@@ -1,19 +1,20 @@
 """Words with their places on the page: from a PDF's text layer, or from OCR of a picture of it."""
 
-import ctypes
 import io
 import math
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pypdfium2  # type: ignore[import-untyped]
 import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from . import layers, shield
+from . import layers, layout, shield
 from .errors import Unreadable
 from .evidence import OCR, TEXT_LAYER, Box
 
@@ -63,6 +64,17 @@ class Page:
     warnings: tuple[str, ...] = ()
     unread: bool = False  # it has a picture that was not to be recognised
 
+    @cached_property
+    def cells(self) -> list[list[layout.Segment]]:
+        """Return the words row by row, the cells of each row from left to right."""
+        return layout.cells_of(self)
+
+    def at(self, index: int) -> "Page":
+        """Return the page as the one with this index; what was found on it once holds there too."""
+        page = replace(self, index=index)
+        vars(page)["cells"] = self.cells
+        return page
+
 
 def open_pdf(data: bytes) -> pypdfium2.PdfDocument:
     """Open a PDF. Raises Unreadable (ENCRYPTED, BROKEN, EMPTY, TOO_MANY_PAGES)."""
@@ -80,18 +92,24 @@ def open_pdf(data: bytes) -> pypdfium2.PdfDocument:
 
 
 def pdf_pages(pdf: pypdfium2.PdfDocument, *, use_ocr: bool = True) -> Iterator[Page]:
-    """Yield the pages one by one, each closed before the next is opened."""
+    """Yield the pages one by one."""
+    for index, page in enumerate(opened(pdf)):
+        if page is None:
+            yield Page(index, 1.0, 1.0, TEXT_LAYER)
+        else:
+            yield _pdf_page(page, index, use_ocr=use_ocr)
+
+
+def opened(pdf: pypdfium2.PdfDocument) -> Iterator[pypdfium2.PdfPage | None]:
+    """Yield the pages, each closed before the next is opened; None for one that is broken."""
     for index in range(len(pdf)):
         try:
             page = pdf[index]
         except pypdfium2.PdfiumError:
-            yield Page(index, 1.0, 1.0, TEXT_LAYER)
+            yield None
             continue
         try:
-            if has_size(page):
-                yield _pdf_page(page, index, use_ocr=use_ocr)
-            else:
-                yield Page(index, 1.0, 1.0, TEXT_LAYER)
+            yield page if has_size(page) else None
         finally:
             page.close()
 
@@ -126,7 +144,7 @@ def _pdf_page(page: pypdfium2.PdfPage, index: int, *, use_ocr: bool) -> Page:
 def _usable(words: list[Word]) -> bool:
     """Return whether a text layer says something: enough letters, and mapped to real characters."""
     text = "".join(w.text for w in words)
-    good = sum(c.isalnum() for c in text)
+    good = sum(map(str.isalnum, text))
     bad = sum(c == "\ufffd" or 0xE000 <= ord(c) <= 0xF8FF or ord(c) < 32 for c in text)
     return good >= 20 and bad <= 0.2 * len(text)
 
@@ -141,11 +159,12 @@ def _layer(page: pypdfium2.PdfPage, index: int) -> Page:
     textpage = page.get_textpage()
     try:
         upright = _placer(page, _text_turn(textpage))
-        seen = shield.look(page, textpage, MAX_CHARACTERS)
-        letters = list(_letters(textpage, upright, seen.unseen))
+        characters = shield.Characters(textpage, MAX_CHARACTERS)
+        seen = shield.look(page, characters)
+        letters = _letters(characters, upright, seen.unseen)
     finally:
         textpage.close()
-    words = [w for run in _runs(letters) if (w := _word(run, upright, shown))]
+    words = list(_words(letters, upright, shown))
     warnings = tuple(each.warning(index + 1) for each in seen.hidden)
     source = OCR if seen.scan else TEXT_LAYER
     return Page(index, upright.width, upright.height, source, words, warnings)
@@ -163,83 +182,73 @@ def _text_turn(textpage: pypdfium2.PdfTextPage) -> int:
     return turns.most_common(1)[0][0] * 90 if turns else 0
 
 
-Letter = tuple[str, Box] | None
+@dataclass(frozen=True)
+class _Letters:
+    """The letters of a page that are seen, their boxes (y down), and which begin a word."""
+
+    text: str
+    boxes: shield.Boxes
+    begins: NDArray[np.bool_]
 
 
-def _letters(
-    textpage: pypdfium2.PdfTextPage, place: "Placer", unseen: Container[int]
-) -> Iterator[Letter]:
-    """Yield each character and its box (y down), or None where a word ends or is not seen."""
-    raw = textpage.raw
-    box = pdfium.FS_RECTF()
-    last: Box | None = None
-    ended = False  # where PDFium takes the line to end: of a page in columns at each letter
-    for index in range(min(pdfium.FPDFText_CountChars(raw), MAX_CHARACTERS)):
-        code = pdfium.FPDFText_GetUnicode(raw, index)
-        letter = chr(code) if 0 < code < 0x110000 else " "
-        if letter in "\r\n" and pdfium.FPDFText_IsGenerated(raw, index) == 1:
-            ended = True
-            continue
-        # halves of a surrogate pair are pictures (a telephone, an envelope), not letters
-        nothing = letter.isspace() or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF)
-        if nothing or index in unseen:
-            yield None
-            continue
-        if not pdfium.FPDFText_GetLooseCharBox(raw, index, ctypes.byref(box)):
-            continue
-        placed = place(box.left, box.top, box.right, box.bottom)
-        if ended and last is not None and _parted(last, placed):
-            yield None
-        yield letter, placed
-        last, ended = placed, False
+def _letters(characters: shield.Characters, place: "Placer", unseen: Collection[int]) -> _Letters:
+    """Return the letters; a word ends at a space, a jump, another line and what is not seen."""
+    codes = characters.codes
+    text = [chr(code) if 0 < code < 0x110000 else " " for code in codes.tolist()]
+    # where PDFium takes the line to end: of a page in columns at each letter
+    ended = np.array([
+        letter in "\r\n" and pdfium.FPDFText_IsGenerated(characters.raw, at) == 1
+        for at, letter in enumerate(text)
+    ], bool)  # fmt: skip
+    # halves of a surrogate pair are pictures (a telephone, an envelope), not letters
+    nothing = np.array([letter.isspace() for letter in text], bool)
+    nothing |= ((codes >= 0xD800) & (codes < 0xE000)) | (codes == 0xFFFE) | (codes == 0xFFFF)
+    nothing[list(unseen)] = True
+    nothing &= ~ended
+    letters = np.flatnonzero(characters.boxed & ~nothing & ~ended)
+    boxes = place(characters.boxes[letters])
+    parted, lines = (np.diff(np.cumsum(gaps)[letters]) > 0 for gaps in (nothing, ended))
+    parted |= _jumps(boxes) | (lines & _apart(boxes))
+    begins = np.concatenate([np.ones(min(len(letters), 1), bool), parted])
+    return _Letters("".join(text[at] for at in letters.tolist()), boxes, begins)
 
 
-def _parted(last: Box, now: Box) -> bool:
-    """Return whether two letters with a line's end between do not stand side by side."""
-    return abs(now[0] - last[2]) > 0.15 * (last[3] - last[1]) or _jumps(last, now)
+def _apart(boxes: shield.Boxes) -> NDArray[np.bool_]:
+    """Return which letters do not stand close beside the one before them."""
+    last, now = boxes[:-1], boxes[1:]
+    apart: NDArray[np.bool_] = np.abs(now[:, 0] - last[:, 2]) > 0.15 * (last[:, 3] - last[:, 1])
+    return apart
 
 
-def _runs(letters: list[Letter]) -> Iterator[list[tuple[str, Box]]]:
-    """Yield the letters of each word: a space, a jump or another line ends it."""
-    run: list[tuple[str, Box]] = []
-    for letter in letters:
-        if letter is None or (run and _jumps(run[-1][1], letter[1])):
-            if run:
-                yield run
-            run = []
-        if letter is not None:
-            run.append(letter)
-    if run:
-        yield run
+def _jumps(boxes: shield.Boxes) -> NDArray[np.bool_]:
+    """Return which letters stand on another line than the one before them, or far from it."""
+    last, now = boxes[:-1], boxes[1:]
+    height = np.maximum(last[:, 3] - last[:, 1], 0.1)
+    apart = np.abs((last[:, 1] + last[:, 3]) - (now[:, 1] + now[:, 3])) / 2 > 0.6 * height
+    gap = now[:, 0] - last[:, 2]
+    jumps: NDArray[np.bool_] = apart | (gap > 0.7 * height) | (gap < -1.5 * height)
+    return jumps
 
 
-def _jumps(last: Box, now: Box) -> bool:
-    height = max(last[3] - last[1], 0.1)
-    apart = abs((last[1] + last[3]) - (now[1] + now[3])) / 2 > 0.6 * height
-    gap = now[0] - last[2]
-    return apart or gap > 0.7 * height or gap < -1.5 * height
-
-
-def _word(run: list[tuple[str, Box]], upright: "Placer", shown: "Placer") -> Word | None:
-    text = "".join(letter for letter, _ in run)
-    x0, y0 = min(b[0] for _, b in run), min(b[1] for _, b in run)
-    x1, y1 = max(b[2] for _, b in run), max(b[3] for _, b in run)
-    if x1 <= 0 or y1 <= 0 or x0 >= upright.width or y0 >= upright.height or y1 - y0 < 0.5:
-        return None
-    box = (x0, y0, x1, y1)
-    if upright != shown:
-        box = shown(*upright.back(box))
-    return Word(text, x0, y0, x1, y1, _fractions(box, shown.width, shown.height))
-
-
-def _fractions(box: Box, width: float, height: float) -> Box:
-    x0, y0, x1, y1 = (
-        box[0] / width,
-        box[1] / height,
-        box[2] / width,
-        box[3] / height,
+def _words(letters: _Letters, upright: "Placer", shown: "Placer") -> Iterator[Word]:
+    """Yield the words that lie on the page."""
+    starts = np.flatnonzero(letters.begins)
+    if not len(starts):
+        return
+    edges = (np.minimum, np.minimum, np.maximum, np.maximum)
+    boxes = np.stack(
+        [least.reduceat(letters.boxes[:, at], starts) for at, least in enumerate(edges)], axis=1
     )
-    return max(0.0, x0), max(0.0, y0), min(1.0, x1), min(1.0, y1)
+    on_page = boxes if upright == shown else shown(upright.back(boxes))
+    fractions = on_page / (shown.width, shown.height, shown.width, shown.height)
+    fractions = np.hstack([np.maximum(fractions[:, :2], 0.0), np.minimum(fractions[:, 2:], 1.0)])
+    ends = [*starts[1:].tolist(), len(letters.text)]
+    for start, end, (x0, y0, x1, y1), (left, top, right, bottom) in zip(
+        starts.tolist(), ends, boxes.tolist(), fractions.tolist(), strict=True
+    ):
+        outside = x1 <= 0 or y1 <= 0 or x0 >= upright.width or y0 >= upright.height
+        if not outside and y1 - y0 >= 0.5:
+            yield Word(letters.text[start:end], x0, y0, x1, y1, (left, top, right, bottom))
 
 
 @dataclass(frozen=True)
@@ -252,21 +261,24 @@ class Placer:
     height: float
     rotation: int
 
-    def __call__(self, left: float, top: float, right: float, bottom: float) -> Box:
-        """Return the box of a character as (x0, y0, x1, y1)."""
-        x0, x1 = sorted((left - self.left, right - self.left))
-        y0, y1 = sorted((bottom - self.bottom, top - self.bottom))
+    def __call__(self, boxes: shield.Boxes) -> shield.Boxes:
+        """Return boxes (left, top, right, bottom) as (x0, y0, x1, y1) on the page."""
+        left, top, right, bottom = (boxes - (self.left, self.bottom, self.left, self.bottom)).T
+        x0, x1 = np.minimum(left, right), np.maximum(left, right)
+        y0, y1 = np.minimum(bottom, top), np.maximum(bottom, top)
         if self.rotation == 90:
-            return y0, x0, y1, x1
-        if self.rotation == 180:
-            return self.width - x1, y0, self.width - x0, y1
-        if self.rotation == 270:
-            return self.width - y1, self.height - x1, self.width - y0, self.height - x0
-        return x0, self.height - y1, x1, self.height - y0
+            edges = y0, x0, y1, x1
+        elif self.rotation == 180:
+            edges = self.width - x1, y0, self.width - x0, y1
+        elif self.rotation == 270:
+            edges = self.width - y1, self.height - x1, self.width - y0, self.height - x0
+        else:
+            edges = x0, self.height - y1, x1, self.height - y0
+        return np.stack(edges, axis=1)
 
-    def back(self, box: Box) -> Box:
-        """Return (left, top, right, bottom) in user space of a box on the page."""
-        x0, y0, x1, y1 = box
+    def back(self, boxes: shield.Boxes) -> shield.Boxes:
+        """Return boxes on the page as (left, top, right, bottom) in user space."""
+        x0, y0, x1, y1 = boxes.T
         if self.rotation == 90:
             left, bottom, right, top = y0, x0, y1, x1
         elif self.rotation == 180:
@@ -276,7 +288,8 @@ class Placer:
             bottom, top = self.width - x1, self.width - x0
         else:
             left, bottom, right, top = x0, self.height - y1, x1, self.height - y0
-        return left + self.left, top + self.bottom, right + self.left, bottom + self.bottom
+        edges = left + self.left, top + self.bottom, right + self.left, bottom + self.bottom
+        return np.stack(edges, axis=1)
 
 
 def _placer(page: pypdfium2.PdfPage, rotation: int) -> Placer:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples.generator import reliability
 from examples.generator.making import write
-from services.agent.reading import calibration, read_document, reliability
-from services.agent.reading.reliability import Sample
+from examples.generator.reliability import Sample
+from services.agent.reading import calibration, read_document
 
 SOURCES = ("TEXT_LAYER", "OCR")
 SURE = 0.95

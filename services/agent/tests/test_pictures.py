@@ -39,6 +39,11 @@ def test_at_most_the_first_pages_of_a_pdf_are_painted() -> None:
     assert all(np.asarray(each).min() == 0 and np.asarray(each).max() == 255 for each in found)
 
 
+def test_a_page_without_an_end_is_passed_over() -> None:
+    endless = b"/MediaBox [0 0 %s.0 9]" % (b"9" * 60)
+    assert len(opened(sheets(2).replace(b"/Parent", endless + b" /Parent", 1))) == 1
+
+
 def test_a_photograph_is_set_upright_and_made_smaller() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees

@@ -419,6 +419,13 @@ def test_the_xml_in_a_pdf_counts_more_than_its_page_and_keeps_the_place_on_it() 
     assert values(alone)["gross"] == GROSS
 
 
+def test_by_the_page_alone_the_e_invoice_beside_it_is_passed_over() -> None:
+    page, xml = invoice_pdf(LANGUAGES["de"]), CII.format(code="380").encode()
+    assert values(read_document(page, options={"beside": xml}))["gross"] == "112.45"
+    alone = read_document(page, options={"beside": xml, "page_only": True})
+    assert alone == read_document(page)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_doctype_is_refused_in_any_encoding(encoding: str) -> None:
     text = '<?xml version="1.0"?><!DOCTYPE Invoice [<!ELEMENT a ANY>]><Invoice/>'

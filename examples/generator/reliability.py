@@ -1,13 +1,12 @@
 """Measures how often readings are right, and fits the curves of calibration.json to that.
 
-`python -m services.agent.reading.reliability --fit DIR …` makes the curves of the sources that the
+`python -m examples.generator.reliability --fit DIR …` makes the curves of the sources that the
 documents have (text layer, OCR) again, from folders that hold NAME.expected.json beside their
 documents, and shows how well curves hold on layouts that they were not fitted to; without `--fit`
 it shows how well the curves hold on other folders.
 """
 
 import argparse
-import difflib
 import json
 import math
 import re
@@ -16,21 +15,19 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .calibration import ANY, FILE, LINES, Answer, Curves, of_curves
-from .errors import Unreadable
-from .reader import read_document
-from .values import folded
+from services.agent.reading import Unreadable, read_document
+from services.agent.reading.calibration import ANY, FILE, LINES, Answer, Curves, of_curves
+
+from .score import amount, is_alike, is_same
 
 SURE_MAX = 0.995  # nothing that is read from a page is certain
 BLOCK = 25  # fields at least, over which a share is taken
 SAMPLES_MIN = 500  # of a source, to fit its curves anew
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
-AMOUNTS = ("net", "tax", "gross", "amount_due")
 # Of made documents all are said that the page shows: these are wrong where none is expected.
 SHOWN = ("due_date", "order_reference", "iban")
 
@@ -121,7 +118,7 @@ def samples_of(answer: Answer, expected: Mapping[str, Any]) -> Iterator[Sample]:
     for name, found in answer["fields"].items():
         key = "currency" if name == "currency_code" else name
         if key in expected or (name in SHOWN and "made" in expected):
-            right = key in expected and is_right(name, found["value"], expected[key])
+            right = key in expected and is_same(name, found["value"], expected[key])
             yield Sample(found["source"], name, found["confidence"], right, layout)
     left = list(expected.get("lines", ()))
     for line in answer["lines"] if "lines" in expected else ():
@@ -131,32 +128,9 @@ def samples_of(answer: Answer, expected: Mapping[str, Any]) -> Iterator[Sample]:
         yield Sample(line["source"], LINES, line["confidence"], same is not None, layout)
 
 
-def is_right(name: str, got: Any, want: Any) -> bool:
-    """Return whether a value is the expected one, whatever its spaces and signs."""
-    if name in AMOUNTS:
-        return _decimal(got) == _decimal(want)
-    if isinstance(want, list):
-        return bool({_plain(each) for each in got} & {_plain(each) for each in want})
-    return _plain(got) == _plain(want)
-
-
-def _same_line(line: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
-    if _decimal(line["amount"]) != _decimal(want["amount"]):
-        return False
-    got, text = _plain(line["description"]), want["description"]
-    texts = (text, f"{text} {want.get('detail', '')}")
-    return any(difflib.SequenceMatcher(None, got, _plain(each)).ratio() >= 0.8 for each in texts)
-
-
-def _plain(text: Any) -> str:
-    return re.sub(r"[^0-9a-z]+", "", folded(str(text or "")))
-
-
-def _decimal(text: Any) -> Decimal | None:
-    try:
-        return Decimal(str(text)).quantize(Decimal("0.01"))
-    except InvalidOperation:
-        return None
+def _same_line(line: Mapping[str, Any], want: dict[str, Any]) -> bool:
+    same = amount(line["amount"]) == amount(want["amount"])
+    return same and is_alike(line["description"], want)
 
 
 def reliability(samples: Iterable[Sample]) -> list[tuple[float, float, float, float, int]]:
@@ -219,7 +193,7 @@ def write(curves: Curves, samples: Iterable[Sample]) -> None:
 def main() -> None:
     """Fit the curves, or show how well they hold."""
     parser = argparse.ArgumentParser(
-        "python -m services.agent.reading.reliability", description=__doc__
+        "python -m examples.generator.reliability", description=__doc__
     )
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--fit", action="store_true", help="write the curves anew")
