@@ -3,15 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .evidence import OCR, Candidate, ranked
-from .layout import Segment
-from .marking import Document, Found, Hit, Marked, near
+from .layout import Segment, box_of
+from .marking import Document, Found, Hit, Marked, going_on, near
 from .misread import whole_iban
 from .unnamed import due_by_terms, due_unnamed, numbers_unnamed
 from .values import CODES, ibans, tokens
 
 FILLERS = {"nr", "no", "n", "number", "nummer", "num", "#", "id", "numero", "nº", "o", "of", "de"}
+IBAN_BEGUN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:\s?[A-Z0-9]){0,28}$")
 MOST_PARTS = 4  # of a number that is written in parts
 EXPLAINED = ("due_date", "other_date", "discount_terms", "order_reference", "preceding")
 TYPES = {
@@ -285,4 +287,24 @@ def iban(document: Document) -> list[Candidate]:
                 value, score, why = whole, 0.8, "check digits right with the digits run together"
             if score:
                 found.append(document.read(value, index, match.start, match.end, score, why))
-    return ranked(found)
+    return ranked([*found, *_broken_ibans(document)])
+
+
+def _broken_ibans(document: Document) -> Iterator[Candidate]:
+    """Yield the account numbers that begin in one line and go on in the next ones below."""
+    for index, marked in enumerate(document.rows):
+        for segment in marked.row.segments:
+            begun = IBAN_BEGUN.search(segment.text)
+            if begun is None or any(match.valid for match in ibans(begun[0])):
+                continue
+            text, words = begun[0], list(segment.words)
+            for below in going_on(document, index, segment):
+                text, words = f"{text} {below.text}", [*words, *below.words]
+                match = next((m for m in ibans(text) if m.valid and not m.start), None)
+                if match:
+                    end = marked.row.text.find(segment.text) + len(segment.text)
+                    why = "check digits right, in lines below each other"
+                    start = end - len(begun[0])
+                    read = document.read(match.value, index, start, end, 0.97, why)
+                    yield replace(read, box=box_of(words))
+                    break

@@ -7,14 +7,16 @@ from functools import cached_property
 from itertools import groupby, pairwise, product, zip_longest
 from statistics import median
 
+from .asides import set_apart
 from .evidence import OCR, Box, Candidate
-from .layout import Block, Row, Segment, blocks_of, box_of, overlap, rows_of, usual_space
+from .layout import Block, Row, Segment, blocks_of, box_of, overlap, usual_space
 from .values import Day, Locale, Number, clustered, days, locale_of, numbers, tokens
 from .vocabulary import Label, Labels, languages, load
 from .words import Page
 
 SECTIONS = ("supplier_section", "buyer_section", "other_section")
-YEAR = re.compile(r"(?:de )?((?:19|20)\d\d)(?!\d)")
+YEAR = re.compile(r"(?:de )?(?:19|20)\d\d(?!\d)")
+REST_OF_DAY = re.compile(r"(?:de )?((?:[^\W\d]{3,}\.? (?:de )?)?(?:19|20)\d\d)(?!\d)")
 # totals stand in frames, further below their names than other values
 TOTALS = {"net", "tax", "gross", "amount_due"}
 # what ends the value of a label before it in the same row
@@ -97,7 +99,7 @@ class Document:
     @cached_property
     def blocks(self) -> list[Block]:
         """Return the blocks of all pages."""
-        by_page = groupby((m.row for m in self.rows), key=lambda row: row.page.index)
+        by_page = groupby((m.row for m in self.rows), key=lambda row: id(row.page))
         return [b for _, rows in by_page for b in blocks_of(list(rows))]
 
     @cached_property
@@ -105,6 +107,14 @@ class Document:
         """Return the usual height of the document's words."""
         heights = [w.height for page in self.pages for w in page.words]
         return median(heights) if heights else 1.0
+
+    @cached_property
+    def rights(self) -> dict[int, float]:
+        """Return how far to the right lines go, by id of their page; a lone word may go further."""
+        rights: dict[int, float] = {}
+        for row in (marked.row for marked in self.rows if len(marked.row.words) > 1):
+            rights[id(row.page)] = max(row.words[-1].x1, rights.get(id(row.page), 0.0))
+        return rights
 
     def hits(self, *fields: str) -> list[Hit]:
         """Return the labels of these fields in reading order."""
@@ -127,7 +137,7 @@ class Document:
 
 def mark(pages: list[Page]) -> Document:
     """Return a document of these pages with everything marked."""
-    rows = [row for page in pages for row in rows_of(page)]
+    rows = [row for part in set_apart(pages) for row in part]
     chosen = _languages(rows)
     labels = load(chosen)
     american = chosen[:1] == ("en",) and any("$" in row.text or "USD" in row.text for row in rows)
@@ -201,16 +211,16 @@ def _segment_hit(row: Row, index: int, number: int, label: Label) -> Hit:
 
 
 def _days(row: Row, below: Row | None, locale: Locale, months: dict[str, int]) -> list[Day]:
-    """Return the dates of a row; those too whose year stands in the cell's next line."""
+    """Return the dates of a row; those too that go on in the cell's next line."""
     found = days(row.text, locale, months)
     if below is None or below.page is not row.page or below.y0 - row.y1 > row.height:
         return found
-    years = [(under, year) for under in below.segments if (year := YEAR.match(under.text))]
-    for segment, (under, year) in product(row.segments, years):
+    rests = [(under, rest) for under in below.segments if (rest := REST_OF_DAY.match(under.text))]
+    for segment, (under, rest) in product(row.segments, rests):
         if overlap(segment.x0, segment.x1, under.x0, under.x1) <= 0:
             continue
         start = row.text.find(segment.text)
-        joined = days(f"{segment.text} {year[1]}", locale, months)
+        joined = days(f"{segment.text} {rest[1]}", locale, months)
         found += [
             replace(day, start=start + day.start, end=start + len(segment.text))
             for day in joined
@@ -352,7 +362,7 @@ def _stop(document: Document, hit: Hit) -> int:
 def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, Segment]]:
     """Yield the segments right below a label, with their row's index, until a gap."""
     label_row = document.rows[hit.row].row
-    bottom = label_row.y1
+    bottom, found = label_row.y1, False
     for index in range(hit.row + 1, min(hit.row + 1 + reach, len(document.rows))):
         row = document.rows[index].row
         apart = 2.8 if hit.field in TOTALS and index == hit.row + 1 else 1.6
@@ -363,8 +373,30 @@ def below(document: Document, hit: Hit, reach: int = 3) -> Iterator[tuple[int, S
         for segment in row.segments:
             width = min(hit.x1 - hit.x0, segment.x1 - segment.x0)
             if overlap(hit.x0, hit.x1, segment.x0, segment.x1) > 0.4 * width:
+                if found and _names_another(document, hit, index, segment):
+                    return  # what stands below it is its own
                 yield index, segment
-                bottom = row.y1
+                bottom, found = row.y1, True
+
+
+def _names_another(document: Document, hit: Hit, row: int, segment: Segment) -> bool:
+    """Return whether a segment is the label of another field than this one."""
+    hits = (h for h in document.rows[row].hits if h.alone and h.x0 == segment.x0)
+    return any(h.field in BLOCKING and h.field != hit.field for h in hits)
+
+
+def going_on(document: Document, row: int, segment: Segment) -> Iterator[Segment]:
+    """Yield the two lines at most right below a segment that begin where it does."""
+    last = segment
+    for marked in document.rows[row + 1 : row + 3]:
+        height = last.y1 - last.y0
+        under = next((s for s in marked.row.segments if abs(s.x0 - last.x0) < 0.3 * height), None)
+        if under is None or marked.row.page is not document.rows[row].row.page:
+            return
+        if under.y0 - last.y1 > 0.5 * height:
+            return
+        yield under
+        last = under
 
 
 def heads_table(document: Document, row: int) -> bool:

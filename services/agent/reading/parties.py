@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import dropwhile
 
+from .companies import in_lines, is_company
 from .evidence import Candidate, ranked
 from .fields import find_identifiers
 from .layout import Row, Segment, overlap, squeezed
@@ -54,11 +55,13 @@ def _section_names(document: Document, wanted: str) -> Iterator[Candidate]:
         label = document.rows[opened[number].row].row.text[
             opened[number].start : opened[number].end
         ]
-        for name, piece in _names(document, pieces, opened[number])[:1]:
+        for line, piece in _names(document, pieces, opened[number])[:1]:
+            whole = in_lines(document, piece.row, piece.segment) or ""
+            name = whole if whole.startswith(f"{line}\n") else line
             start = document.rows[piece.row].row.text.find(name.split("\n")[0])
             if start < 0:
                 continue
-            good = 0.93 if _company(document, name) else 0.85
+            good = 0.93 if is_company(document, name) else 0.85
             end = start + len(name.split("\n")[0])
             yield document.read(name, piece.row, start, end, good, f'in section "{label}"')
 
@@ -139,29 +142,6 @@ def _may_be_name(document: Document, row: int, text: str) -> bool:
     return not TOWN.search(text) and len(found) <= 12
 
 
-def _company(document: Document, text: str) -> bool:
-    """Return whether a text ends in a legal form ("GmbH", "Sdn Bhd") after a name."""
-    found = tokens(text)
-    for at in range(1, len(found)):
-        for form in document.labels.legal_forms.get(found[at], ()):
-            after = found[at + len(form) :]
-            if tuple(found[at : at + len(form)]) == form and len(after) <= 2:
-                # a street's number does not end a name
-                return _written_as_form(text, form) and not any(t.isdecimal() for t in after)
-    return False
-
-
-def _written_as_form(text: str, form: tuple[str, ...]) -> bool:
-    if len("".join(form)) > 3:
-        return True
-    words = [
-        w for w in re.split(r"\s+", text) if tokens(w)[:1] == [form[0]] or tuple(tokens(w)) == form
-    ]
-    before = re.split(r"\s+", text)[:-1]
-    named = len("".join(form)) > 2 and all(w[0].isupper() or not w[0].isalpha() for w in before)
-    return named or any(w[0].isupper() or "." in w for w in words)
-
-
 def _letterheads(
     document: Document, owned: dict[int, str], marks: list[Piece]
 ) -> Iterator[Candidate]:
@@ -171,17 +151,21 @@ def _letterheads(
         for segment in row.segments:
             if owned.get(id(segment), "supplier_section") != "supplier_section":
                 continue
-            for text in _parts(segment.text):
-                name = squeezed(text).strip(" ,:-")
-                if len(tokens(name)) > 8 or not _company(document, name):
+            names = [squeezed(text).strip(" ,:-") for text in _parts(segment.text)]
+            for name in filter(None, [*names, in_lines(document, index, segment)]):
+                if len(tokens(name)) > 8 or not is_company(document, name):
                     continue
                 if not _may_be_name(document, index, name):
                     continue
-                start = row.text.find(name)
+                first = name.split("\n")[0]
+                start = row.text.find(first)
                 score = 0.5 + 0.12 * (row.y0 < 0.2 * row.page.height and row.page.index == 0)
                 score += 0.1 * (len(_parts(segment.text)) > 2)
                 score += _standing(document, Piece(index, segment), marks)
-                end = start + len(name)
+                score += 0.06 * (
+                    name != first
+                )  # what goes on is more of the name than a line of it
+                end = start + len(first)
                 yield document.read(name, index, max(start, 0), end, score, "a company by its form")
 
 
@@ -248,11 +232,11 @@ def _top_lines(
     document: Document, owned: dict[int, str], marks: list[Piece]
 ) -> Iterator[Candidate]:
     """Yield the first lines of the first page that are no title, label or number."""
-    first = [m for m in document.rows if m.row.page.index == 0][:6]
-    for number, marked in enumerate(first):
+    for index, marked in enumerate(document.rows):
+        if marked.row.page.index > 0 or marked.row.index > 5:
+            continue
         segment = marked.row.segments[0]
         text = squeezed(segment.text)
-        index = document.rows.index(marked)
         titled = any(h.field.startswith("type_") or h.field in SECTIONS for h in marked.hits)
         if titled or marked.days or not _may_be_name(document, index, text):
             continue
@@ -263,7 +247,7 @@ def _top_lines(
         height = segment.y1 - segment.y0
         large = 0.2 * (height > 1.25 * document.word_height)
         large -= 0.1 * (height < 0.9 * document.word_height)
-        score = 0.34 + large - 0.03 * number
+        score = 0.34 + large - 0.03 * marked.row.index
         score += 1.5 * _standing(document, Piece(index, segment), marks)
         yield document.read(text, index, 0, len(text), score, "at the top of the page")
 
@@ -272,7 +256,7 @@ def _account_holders(document: Document) -> Iterator[Candidate]:
     for hit in document.hits("account_holder"):
         row = document.rows[hit.row].row
         text = squeezed(row.text[hit.end :]).strip(" :")
-        if text and _may_be_name(document, hit.row, text) and _company(document, text):
+        if text and _may_be_name(document, hit.row, text) and is_company(document, text):
             start = row.text.find(text)
             yield document.read(text, hit.row, start, start + len(text), 0.4, "holds the account")
 
@@ -323,13 +307,15 @@ def _row_of(document: Document, segment: Segment) -> int | None:
 
 def supplier_address(document: Document, supplier: Candidate) -> list[Candidate]:
     """Return the address that stands with the supplier's name: the lines to its town."""
-    first = str(supplier.value).split("\n")[0]
+    first, *rest = str(supplier.value).split("\n")
     found = []
     for index, marked in enumerate(document.rows):
         for segment in marked.row.segments:
             if first not in segment.text:
                 continue
-            address = _address_in_line(segment, first) or _address_below(document, index, segment)
+            address = _address_in_line(segment, first) or _address_below(
+                document, index, segment, rest
+            )
             if address:
                 start = marked.row.text.find(first)
                 found.append(
@@ -346,12 +332,12 @@ def _address_in_line(segment: Segment, name: str) -> str | None:
     return "\n".join(parts[1 : towns[0] + 1])
 
 
-def _address_below(document: Document, index: int, segment: Segment) -> str | None:
+def _address_below(document: Document, index: int, segment: Segment, rest: list[str]) -> str | None:
     lines: list[str] = []
     for below in range(index + 1, min(index + 8, len(document.rows))):
         row = document.rows[below].row
         text = _column_text(row, segment)
-        if not text:
+        if not text or text in rest:
             continue
         hits = [h for h in document.rows[below].hits if h.field == "not_name" and h.opens]
         text = text[hits[0].end :].strip(" :") if hits and row.text.startswith(text) else text

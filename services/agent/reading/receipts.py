@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 
 from .amounts import find_amounts
+from .companies import is_form
 from .evidence import OCR, Candidate, ranked
 from .layout import squeezed
 from .marking import Document, near
@@ -25,7 +26,7 @@ def shop_names(document: Document) -> list[Candidate]:
         below = squeezed(rows[index + 1].row.text) if index + 1 < len(rows) else ""
         text = re.sub(r"^#\d+\s+", "", _without_number(document, text))
         score = 0.55 - 0.04 * index
-        if _is_form(document, below):
+        if is_form(document, below):
             text, score = f"{text} {below}", score + 0.3
         elif _goes_on(document, index):
             text = f"{text} {below}"
@@ -116,7 +117,7 @@ def _may_name_a_shop(document: Document, index: int, text: str) -> bool:
         and not many_digits
         and "@" not in text
         and not TOWN.search(text)
-        and not _is_form(document, text)
+        and not is_form(document, text)
     )
 
 
@@ -129,11 +130,6 @@ def _has_form(document: Document, text: str) -> bool:
         for form in forms.get(found[at], ())
         if len("".join(form)) > 2 or len(form) > 1
     )
-
-
-def _is_form(document: Document, text: str) -> bool:
-    found = tuple(tokens(text))
-    return found in document.labels.legal_forms.get(found[0] if found else "", ())
 
 
 def rounded_total(document: Document) -> Decimal | None:

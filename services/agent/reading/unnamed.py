@@ -41,7 +41,7 @@ def numbers_unnamed(document: Document) -> list[Candidate]:
 
 
 def _numbers(document: Document) -> Iterator[Candidate]:
-    for index, marked in enumerate(_head(document)):
+    for index, marked in _head(document):
         if marked.has(*EXPLAINED) or re.search(r"[@+]|www|\bBIC\b", marked.row.text):
             continue
         for segment in marked.row.segments:
@@ -51,21 +51,27 @@ def _numbers(document: Document) -> Iterator[Candidate]:
                 if not _free(marked, at, to) or _in_address(segment.text, match):
                     continue
                 titled = any(h.field.startswith("type_") for h in marked.hits)
-                dated = any(m.days for m in document.rows[max(0, index - 2) : index + 3])
+                dated = any(m.days for m in _around(document, marked))
                 mixed = bool(re.search(r"[A-Z/-]", match[0]))
                 score = 0.27 + 0.1 * titled + 0.05 * dated + 0.05 * mixed
                 why = "shaped like a number, in the head of the page"
                 yield document.read(match[0].strip(".-_/"), index, at, to, score, why)
 
 
-def _head(document: Document) -> Iterator[Marked]:
+def _head(document: Document) -> Iterator[tuple[int, Marked]]:
     """Yield the rows of the first page's head: above the items, in its upper part."""
-    for index, marked in enumerate(document.rows):
-        row = marked.row
-        below = row.y0 > HEAD * row.page.height
-        if row.page.index > 0 or below or heads_table(document, index):
-            return
-        yield marked
+    first = [(n, m) for n, m in enumerate(document.rows) if m.row.page.index == 0]
+    items = next((m.row.y0 for n, m in first if heads_table(document, n)), float("inf"))
+    yield from ((n, m) for n, m in first if m.row.y0 < min(items, HEAD * m.row.page.height))
+
+
+def _around(document: Document, marked: Marked) -> Iterator[Marked]:
+    """Yield the rows of a page that are near to one, those of a column beside it too."""
+    row = marked.row
+    for other in document.rows:
+        near = abs(other.row.y0 - row.y0) < 3.5 * row.height
+        if near and other.row.page.index == row.page.index:
+            yield other
 
 
 def _free(marked: Marked, start: int, end: int) -> bool:
@@ -89,7 +95,7 @@ def due_unnamed(document: Document, issued: str | None) -> Iterator[Candidate]:
     last = first + timedelta(days=LONGEST_TERM)
     found = [
         (index, day)
-        for index, marked in enumerate(_head(document))
+        for index, marked in _head(document)
         if not marked.has(*DATED)
         for day in marked.days
         if first < day.value <= last
