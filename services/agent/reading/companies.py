@@ -7,6 +7,7 @@ from .marking import Document, going_on
 from .values import tokens
 
 LONGEST = 12  # heights: no word is wider
+LARGE = 1.25  # of the usual word height
 
 
 def is_company(document: Document, text: str) -> bool:
@@ -39,18 +40,37 @@ def is_form(document: Document, text: str) -> bool:
 
 
 def in_lines(document: Document, row: int, segment: Segment) -> str | None:
-    """Return a company's name that goes on in the next lines, as the next word had no room."""
-    right = document.rights.get(id(document.rows[row].row.page), float("inf"))
+    """Return a company's name that goes on in the next lines, as the next word had no room.
+
+    Nor has it in large type, which the head of a page is set in without a column to be seen.
+    """
+    height = segment.y1 - segment.y0
+    right = _right(document, row, segment)
+    large = height > LARGE * document.word_height
     lines, name = [segment], None
-    if right - segment.x1 > LONGEST * (segment.y1 - segment.y0):
+    if not large and right - segment.x1 > LONGEST * height:
         return None
     for below in going_on(document, row, segment):
         last, word = lines[-1], below.words[0]
         wide = word.x1 - word.x0 + 0.25 * word.height
         named = name or is_company(document, last.text)
-        if last.x1 + wide < right or (named and not is_form(document, below.text)):
+        set_alike = large and abs(below.y1 - below.y0 - height) < 0.05 * height
+        has_room = last.x1 + wide < right and not set_alike
+        if has_room or (named and not is_form(document, below.text)):
             break
         lines.append(below)
         if is_company(document, " ".join(line.text for line in lines)):
             name = "\n".join(squeezed(line.text) for line in lines)
     return name
+
+
+def _right(document: Document, row: int, segment: Segment) -> float:
+    """Return how far to the right a cell may reach: to the next column, or to the page's edge."""
+    own = document.rows[row].row
+    beside = [
+        other.x0
+        for marked in document.rows[max(0, row - 1) : row + 3]
+        for other in marked.row.segments
+        if marked.row.page is own.page and other.x0 > segment.x1
+    ]
+    return min([*beside, document.rights.get(id(own.page), float("inf"))])

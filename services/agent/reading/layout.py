@@ -139,15 +139,16 @@ def cells_of(page: "Page") -> list[list[Segment]]:
         return rows
     starts = [[cell.x0 for cell in cells] for cells in rows]
     return [
-        _cut(cells, [*starts[max(0, at - 3) : at], *starts[at + 1 : at + 4]])
+        _cut(cells, starts[max(0, at - 3) : at], starts[at + 1 : at + 4])
         for at, cells in enumerate(rows)
     ]
 
 
-def _cut(cells: list[Segment], near: list[list[float]]) -> list[Segment]:
+def _cut(cells: list[Segment], above: list[list[float]], below: list[list[float]]) -> list[Segment]:
     """Return a row's cells, cut where words stand at the beginnings of cells of rows near by.
 
-    A long name may reach to the cell beside it; the gap is still wider than those in it.
+    A long name may reach to the cell beside it; the gap is still wider than those in it, or cells
+    begin there right above and right below.
     """
     cuts = set()
     for cell in cells:
@@ -156,12 +157,16 @@ def _cut(cells: list[Segment], near: list[list[float]]) -> list[Segment]:
             continue
         usual = median(gaps)
         for word, gap in zip(cell.words[1:], gaps, strict=True):
-            if (
-                gap > 1.25 * usual
-                and sum(any(abs(x - word.x0) < 0.6 for x in each) for each in near) >= 2
-            ):
+            both = _begins(word, above[-1:]) and _begins(word, below[:1])
+            wide = gap > 1.25 * usual and _begins(word, above) + _begins(word, below) >= 2
+            if wide or (both and word.text[0].isalpha()):  # figures go on in groups
                 cuts.add(word.x0)
     return _cells([word for cell in cells for word in cell.words], cuts) if cuts else cells
+
+
+def _begins(word: "Word", starts: list[list[float]]) -> int:
+    """Return in how many rows a cell begins where a word does."""
+    return sum(any(abs(x - word.x0) < 0.6 for x in row) for row in starts)
 
 
 def _lines(words: "Iterable[Word]") -> "Iterator[list[Word]]":

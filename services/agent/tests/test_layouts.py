@@ -408,3 +408,39 @@ def test_a_name_that_reaches_to_the_next_column_ends_there() -> None:
         write(pdf, abs(x), y, text, right=x < 0)
     found = values(read_document(bytes(pdf.output())))
     assert (found["supplier_name"], found["buyer_name"]) == (name, BUYER[0])
+
+
+def test_a_name_that_has_no_room_in_its_column_goes_on_below() -> None:
+    foot: list[Placed] = [
+        *address(("Kelnis Industriali", "Servizi S.p.A.", *SELLER[1:]), 60, 400),
+        (176, 400, "Tel. +39 02 5512 900"),
+        (400, 400, "IT97837151204"),
+    ]
+    answer = read(address(BUYER, 60, 90), META, COLUMNS, ITEM, TOTALS, foot)
+    assert values(answer)["supplier_name"] == "Kelnis Industriali\nServizi S.p.A."
+
+
+def test_a_name_in_large_type_may_go_on_without_a_column_to_be_seen() -> None:
+    pdf = paper()
+    for y, line in ((60, "Kelnis & Rufer"), (80, "Servizi S.p.A.")):
+        write(pdf, 60, y, line, 16)
+    pieces = [*address(SELLER[1:], 60, 100), *address(BUYER, 380, 120), *META[1:]]
+    for x, y, text in (*pieces, (60, 170, "Fattura n.: 2026/118"), *COLUMNS, *ITEM, *TOTALS):
+        write(pdf, abs(x), y, text, right=x < 0)
+    found = values(read_document(bytes(pdf.output())))
+    assert found["supplier_name"] == "Kelnis & Rufer\nServizi S.p.A."
+
+
+def test_cells_that_nearly_touch_are_told_apart_by_the_rows_above_and_below() -> None:
+    pdf = paper()
+    pdf.set_font("Body", size=10)
+    site = "www.kelnis-servizi.example"
+    beside = 60 + pdf.get_string_width(site) + pdf.get_string_width(" ")
+    account = ("P.IVA: IT97837151204", "IBAN: DE54 1779 8411", "1628 9332 97")
+    left = (SELLER[0], site, "Tel. 02 5512")
+    foot = [*address(left, 60, 400), *address(account, beside, 400)]
+    pieces = [*address(BUYER, 60, 90), *META, *COLUMNS, *ITEM, *TOTALS, *foot]
+    for x, y, text in pieces:
+        write(pdf, abs(x), y, text, right=x < 0)
+    found = values(read_document(bytes(pdf.output())))
+    assert found["iban"] == "DE54177984111628933297"
