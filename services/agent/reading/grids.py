@@ -8,6 +8,7 @@ from .layout import Row, overlap
 from .marking import Document
 from .tables import Column, Header
 from .values import Number, factors
+from .words import Word
 
 LONGEST_UNIT = 8
 ALIGNED = 0.6  # of the word height: right edges closer than this are of one column
@@ -57,7 +58,30 @@ def _header(document: Document, counted: list[Counted]) -> Header:
         Column("column_unit_price", *_span(row, model.price)),
         Column("column_amount", *_span(row, model.amount)),
     ]
-    return _above(counted[0].row, [*columns, *_text_columns(row, columns)])
+    texts = _text_columns(row, columns)
+    beside = [_beside_quantity(document, each) for each in counted]
+    if texts[0].x1 <= columns[0].x0 and not texts[0].x0 and all(beside):
+        texts = [Column("column_description", _first_edge(beside), columns[1].x0)]
+    return _above(counted[0].row, [*columns, *texts])
+
+
+def _beside_quantity(document: Document, counted: Counted) -> list[Word]:
+    """Return the words of a row between quantity and price: a unit perhaps, and the text."""
+    row = document.rows[counted.row].row
+    left, right = _span(row, counted.quantity)[1], _span(row, counted.price)[0]
+    return [word for word in row.words if word.x0 > left and word.x1 < right]
+
+
+def _first_edge(rows: list[list[Word]]) -> float:
+    """Return where the texts begin: units before them differ in place, or are short."""
+    shared = [
+        word.x0
+        for word in rows[0]
+        if all(any(abs(other.x0 - word.x0) < 1 for other in row) for row in rows[1:])
+    ]
+    firsts = [row[0] for row in rows]
+    united = all(len(word.text) <= LONGEST_UNIT for word in firsts) and len(shared) > 1
+    return shared[united] if shared else min(word.x0 for word in firsts)
 
 
 def _above(first: int, columns: list[Column]) -> Header:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from .evidence import OCR
@@ -16,6 +16,7 @@ from .values import CENT, Locale, Number, numbers
 from .words import Word
 
 MAX_LINES = 2000
+CODED = re.compile(r"(?:\d{1,3}[.)]? )?((?=\S*\d)[^\W_][\w./-]{3,}) (?=\S)")
 SMALL_BREADTH = 0.87
 SLIM, BROAD = (
     frozenset("fijlrtI.,:;!|'()[]/- "),
@@ -128,11 +129,39 @@ def _lines(
     fill(document, placed, anchors)
     kept = _summed(document, anchors, header, before)
     lines = [line for line in (_line(document, item) for item in kept) if line is not None]
+    lines = _without_codes(lines, _code_shapes(kept))
     if not any(line.adds_up or any(map(str.isalpha, line.description)) for line in lines):
         return []  # a table of taxes or totals
     priced = header.column("column_unit_price") is not None
     credited = sum(line.amount < 0 for line in lines) > len(lines) / 2
     return [line for line in lines if not _adjusts(document, line, priced, credited)]
+
+
+def _code_shapes(items: list[Item]) -> set[str]:
+    """Return how the codes of items are written that have a cell of their own: "A99999"."""
+    cells = (cell for item in items for cell in item.cells.get("column_code", []))
+    return {_shape(segment.text) for _, segment in cells}
+
+
+def _without_codes(lines: list[Line], shapes: set[str]) -> list[Line]:
+    """Return the lines without the number and code that run into an item's text.
+
+    A code is known by how those of other items are written, or as all of them begin with one.
+    """
+    begun = [CODED.match(line.description) for line in lines]
+    own = {_shape(found[1]) if found else "" for found in begun}
+    if len(lines) > 1 and len(own) == 1:
+        shapes = own
+    return [
+        replace(line, description=line.description[found.end() :])
+        if found and _shape(found[1]) in shapes
+        else line
+        for line, found in zip(lines, begun, strict=True)
+    ]
+
+
+def _shape(code: str) -> str:
+    return re.sub(r"[^\W\d_]", "A", re.sub(r"\d", "9", code))
 
 
 def _anchors(document: Document, header: Header, placed: Placed) -> list[Item]:

@@ -393,7 +393,10 @@ def factors(
     rates = [Decimal(1), *(1 - share / 100 for share in shares)]
     # of two ones the nearer to the price is the quantity, the other the item's number
     rest = [n for n in reversed(found) if n is not amount and not n.percent and n.value]
-    for quantity, price in permutations(rest, 2):
+    # where either may be the price, the quantity stands before it
+    for quantity, price in sorted(
+        permutations(rest, 2), key=lambda pair: pair[0].start > pair[1].start
+    ):
         if not is_price(price) or quantity.currency or (own and price.start > amount.start):
             continue
         whole = quantity.value * price.value
