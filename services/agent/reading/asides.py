@@ -1,7 +1,7 @@
 """Narrow columns beside the main part of a page, which are read by themselves."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 from statistics import median
@@ -13,7 +13,7 @@ from .words import Page, Word
 NARROW = 0.42  # of the width of the page's text
 FEWEST, FEWEST_BESIDE = 5, 6  # lines of such a column, and of what stands beside it
 NEARLY_ALL = 0.7  # of the page's rows: what goes right across is a head or a foot
-LEVEL = {TEXT_LAYER: 0.07, OCR: 0.15}  # of the word height: how far level words are apart at most
+LEVEL = {TEXT_LAYER: 0.07, OCR: 0.13}  # of the word height: how far level words are apart at most
 
 Pair = tuple[tuple[Word, ...], tuple[Word, ...]]  # a row's words in the column and beside it
 Level = tuple[bool, ...]  # by tops, middles, bottoms, base lines
@@ -78,7 +78,8 @@ def _run(rows: list[Row], edge: float) -> list[Row]:
 def _beside(run: list[Row], edge: float) -> list[Word]:
     """Return the words on the narrow side of an edge, where a table on the other has none there.
 
-    The cells of a table's row are level, and the lines of a column beside it are so by chance.
+    The cells of a table's row are level; lines of a column beside it are so by chance, less than
+    half of them in a table and less than two of three in all.
     """
     right = 2 * edge > min(row.words[0].x0 for row in run) + max(row.words[-1].x1 for row in run)
     pairs = []
@@ -94,18 +95,21 @@ def _beside(run: list[Row], edge: float) -> list[Word]:
         return []
     if not any(own for own, _ in pairs[table[0] :]):
         return []  # it ends above the table
-    level = [_level(pairs, n, LEVEL[run[n].page.source]) for n in range(len(run))]
-    if 2 * _most(level) > lines or 2 * _most(level[n] for n in table) > len(table):
+    beside = [n for n, (own, main) in enumerate(pairs) if own and main]
+    if 2 * _level(pairs, table, run[0].page.source) > len(table):
+        return []
+    if 3 * _level(pairs, beside, run[0].page.source) > 2 * len(beside):
         return []
     return [word for own, _ in pairs for word in own]
 
 
-def _most(level: Iterable[Level]) -> int:
-    """Return how many rows are level in one way: those of a table are so in the same."""
-    return max(map(sum, zip(*level, strict=True)))
+def _level(pairs: list[Pair], rows: Sequence[int], source: str) -> int:
+    """Return how many of these rows are level in one way: those of a table are so in the same."""
+    ways = zip(*(_ways(pairs, row, LEVEL[source]) for row in rows), strict=True)
+    return max(map(sum, ways), default=0)
 
 
-def _level(pairs: list[Pair], index: int, tolerance: float) -> Level:
+def _ways(pairs: list[Pair], index: int, tolerance: float) -> Level:
     """Return whether words on both sides of a row are level, in each way.
 
     A cell in the middle of two lines of another is level with it too.

@@ -1,12 +1,12 @@
 """How far each item of a table reaches: the rows around its amount that are its own."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .evidence import OCR
 from .layout import Segment
 from .marking import Document
-from .values import Number, tokens
+from .stacks import multiplied
+from .values import Number, numbers, tokens
 
 LONGEST_CODE_NAME = 4  # letters, as in "Art. 4711"
 
@@ -29,13 +29,21 @@ def fill(
     anchors: list[Item],
 ) -> None:
     """Give each item the cells around its amount: numbers by nearness, text from there on."""
-    tops = list(_tops_of_coded(placed, anchors))
-    if len(tops) < len(anchors):
-        tops = [_top(document, placed, anchors, n) for n in range(len(anchors))]
+    tops = _tops_of_coded(document, placed, anchors)
+    if 2 * len(tops) <= len(anchors):
+        tops = {}
+    for number, item in enumerate(anchors):
+        if number in tops:  # what stands there is no text
+            placed[item.row] = [
+                ("column_code" if name == "column_description" else name, cell)
+                for name, cell in placed[item.row]
+            ]
+        else:
+            tops[number] = _top(document, placed, anchors, number)
     for index, cells in placed.items():
         owner = None
-        for item, top in zip(anchors, tops, strict=True):
-            if index >= top:
+        for number, item in enumerate(anchors):
+            if index >= tops[number]:
                 owner = item
         if owner is None:
             continue
@@ -44,29 +52,32 @@ def fill(
         owner.rows.add(index)
 
 
-def _tops_of_coded(placed: Placed, anchors: list[Item]) -> Iterator[int]:
-    """Yield the rows of text above items whose own rows have a code in place of a text."""
+def _tops_of_coded(document: Document, placed: Placed, anchors: list[Item]) -> dict[int, int]:
+    """Return, by item, the rows of text above those whose own rows have something in its place.
+
+    A code, or how the amount comes about.
+    """
+    found = {}
     floor = min(placed)
-    for item in anchors:
+    for number, item in enumerate(anchors):
         texts = [i for i in range(floor, item.row) if _is_text_row(placed.get(i, []))]
         own = [cell.text for name, cell in placed[item.row] if name == "column_description"]
-        if not texts or not own or not all(map(_is_code, own)):
-            return
-        placed[item.row] = [
-            ("column_code" if name == "column_description" else name, cell)
-            for name, cell in placed[item.row]
-        ]
-        yield texts[0]
+        if texts and own and all(_is_code(each, document, item) for each in own):
+            found[number] = texts[0]
         floor = item.row + 1
+    return found
 
 
 def _is_text_row(cells: list[tuple[str, Segment]]) -> bool:
     return {name for name, _ in cells} == {"column_description"}
 
 
-def _is_code(text: str) -> bool:
-    """Return whether a text is no more than a code and what it is called: "Art. 4711"."""
+def _is_code(text: str, document: Document, item: Item) -> bool:
+    """Return whether a text is a code and what it is called, "Art. 4711", or "12 pcs x 3.50"."""
     words = [word for word in tokens(text) if word.isalpha()]
+    counts = len(numbers(text, document.locale)) > 1 and len(words) <= 2
+    if counts and multiplied(document.rows[item.row], item.amount):
+        return True
     return any(c.isdecimal() for c in text) and sum(map(len, words)) <= LONGEST_CODE_NAME
 
 

@@ -54,8 +54,8 @@ def _ends(word: str) -> bool:
 
 def _spans(text: str) -> Iterator[tuple[int, int, bool]]:
     """Yield where a pattern is found, and whether its last word must be a whole one."""
-    aside, turned, alone = _patterns()
-    for pattern in (aside, turned, alone):
+    aside, pairs, alone = _patterns()
+    for pattern in (*(pairs if aside.search(text) else ()), alone):
         for match in pattern.finditer(text):
             yield *match.span(), pattern is alone
 
@@ -73,15 +73,13 @@ def _is_coded(word: str) -> bool:
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _patterns() -> tuple[re.Pattern[str], tuple[re.Pattern[str], ...], re.Pattern[str]]:
     data = resources.files(__package__).joinpath("injections.toml").read_text("utf-8")
     told = {name: _either(phrases) for name, phrases in tomllib.loads(data).items()}
     aside, object_ = told["aside"], told["told"]
-    return (
-        re.compile(f"{aside}[a-z]{{0,{BETWEEN}}}?{object_}"),
-        re.compile(f"{object_}[a-z]{{0,{BETWEEN_TURNED}}}?{aside}"),
-        re.compile(told["alone"]),
-    )
+    led = re.compile(f"{aside}[a-z]{{0,{BETWEEN}}}?{object_}")
+    turned = re.compile(f"{object_}[a-z]{{0,{BETWEEN_TURNED}}}?{aside}")
+    return re.compile(aside), (led, turned), re.compile(told["alone"])
 
 
 def _either(phrases: Sequence[str]) -> str:

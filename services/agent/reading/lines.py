@@ -285,10 +285,14 @@ def _unit(item: Item) -> str | None:
 
 
 def _counted_below(document: Document, item: Item) -> tuple[int, tuple[Decimal, Decimal]] | None:
-    """Return the row in an item's text that says how its amount comes about, and its factors."""
-    for row in sorted(item.rows - {item.row}):
+    """Return the row in an item's text that says how its amount comes about, and its factors.
+
+    Or its own row, where that has no text.
+    """
+    textless = all(row != item.row for row, _ in item.cells.get("column_description", []))
+    for row in sorted(item.rows - {item.row}) + [item.row] * textless:
         factors = multiplied(document.rows[row], item.amount)
-        if factors and is_bare(document.rows[row]):
+        if factors and (row == item.row or is_bare(document.rows[row])):
             return row, factors
     return None
 

@@ -10,7 +10,7 @@ from statistics import median
 from .asides import set_apart
 from .evidence import OCR, Box, Candidate
 from .layout import Block, Row, Segment, blocks_of, box_of, overlap, usual_space
-from .values import Day, Locale, Number, clustered, days, locale_of, numbers, tokens
+from .values import Day, Locale, Number, clustered, days, locale_of, numbers
 from .vocabulary import Label, Labels, languages, load
 from .words import Page
 
@@ -83,7 +83,7 @@ class Marked:
 
     def has(self, *fields: str) -> bool:
         """Return whether a label of one of these fields stands in the row."""
-        return any(h.field in fields for h in self.hits)
+        return any(h.label.field in fields for h in self.hits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,8 @@ def _wrapped(upper: Row, lower: Row, segment: Segment, labels: Labels) -> Label 
             continue
         if lines[0].text.endswith(":") or (_valued(upper, lines[0]) and _valued(lower, lines[1])):
             continue  # each is a label of its own
-        begun = tokens(lines[0].text)
-        whole = [*begun, *tokens(lines[1].text)]
+        begun, after = ([token for token, _ in line.tokens] for line in lines)
+        whole = begun + after
         for label in labels.at(whole, 0) if begun else ():
             if len(label.words) == len(whole) > len(begun) and not label.field.startswith(
                 "column_"

@@ -152,7 +152,7 @@ def _number(match: re.Match[str], locale: Locale) -> Number | None:
     if mark >= 0 and _grouping(digits, mark, places, locale):
         places = 0
     whole = digits if places == 0 else digits[:mark]
-    text = re.sub(r"\D", "", whole) + ("." + digits[mark + 1 :] if places else "")
+    text = "".join(filter(str.isdecimal, whole)) + ("." + digits[mark + 1 :] if places else "")
     if len(text) > 16:
         return None
     closed = match["close"] or ""

@@ -130,6 +130,22 @@ def test_narrow_texts_of_items_are_cells(sizes: tuple[int, int], level: str) -> 
     assert parts(items, sizes=sizes, level=level) == 1
 
 
+def test_amounts_below_a_letterhead_are_cells() -> None:
+    pdf = paper()
+    for n in range(5):
+        write(pdf, 420, 60 + 13.1 * n, "Via dei Tigli 54", 8)
+        write(pdf, 60, 90 + 17 * n, "Dalbra S.n.c.")
+        write(pdf, 420, 700 + 13.1 * n, "Banca di Rufer", 8)
+    for n, last in enumerate(("Importo", "100,00", "40,00")):
+        for x, cell in ((60, "Viti in acciaio"), (200, "2"), (300, "50,00"), (420, last)):
+            write(pdf, x, 200 + 17 * n, cell)
+    for n in range(5):
+        for x, cell in ((60, "IVA 22%"), (200, "100,00"), (300, "22,00")):
+            write(pdf, x, 280 + 17 * n, cell)
+    [page] = pdf_pages(open_pdf(bytes(pdf.output())))
+    assert len(set_apart([page])) == 1
+
+
 def test_an_account_goes_on_in_the_next_line_of_a_foot() -> None:
     foot: list[Placed] = [
         (60, 780, "Nisvera S.r.l."),

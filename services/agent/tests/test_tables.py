@@ -93,6 +93,16 @@ TABLES: dict[str, tuple[str, list[Placed]]] = {
             *((x, 230, t) for x, t in ((-430, "19 %"), (-480, "36,10"), (-540, "226,10"))),
         ],
     ),
+    "how an amount comes about in the place of the text": (
+        "Wartung im Juli",
+        [
+            *COLUMNS,
+            (60, 216, "Wartung im Juli"),
+            *((x, 228, t) for x, t in ((76, "1 Pauschale x 120,00"), (-540, "120,00"))),
+            (60, 246, "Texte der Startseite"),
+            *((x, 258, t) for x, t in ((76, "2 Stunden x 95,00"), (-540, "190,00"))),
+        ],
+    ),
     "codes that run into the texts": (
         "Wartung im Juli",
         [
