@@ -36,6 +36,7 @@ TOWN = re.compile(
 STREET = re.compile(r"[\s,]\d{1,4}\s?[a-zA-Z]?$")
 GROUPED = re.compile(r"(?<!\w)\d{2,4}(?:[ .-]\d{2,4}){1,4}(?![\w.,]\d|\w)")
 REACHED = re.compile(r"@|\bwww\.|https?:|\+\d{2}[\d ()/-]{6}")
+HOST = re.compile(r"(?:@|\bwww\.|https?://)([\w-]+)\.")
 NOT_A_NAME = ("not_name", "other_number", "tax_id", "buyer_tax_id", "iban", "other_date")
 
 
@@ -265,15 +266,21 @@ def supplier_names(document: Document) -> list[Candidate]:
     """Return the candidates for who sells, best first."""
     owned = owners(document)
     marks = _sellers_marks(document, owned)
-    return ranked(
-        [
-            *_section_names(document, "supplier_section"),
-            *_letterheads(document, owned, marks),
-            *_sender_lines(document, owned),
-            *_account_holders(document),
-            *_top_lines(document, owned, marks),
-        ]
-    )
+    hosts = {"".join(tokens(h)) for m in document.rows for h in HOST.findall(m.row.text)}
+    found = [
+        *_section_names(document, "supplier_section"),
+        *_letterheads(document, owned, marks),
+        *_sender_lines(document, owned),
+        *_account_holders(document),
+        *_top_lines(document, owned, marks),
+    ]
+    return ranked(c.scored(min(0.97, c.score + 0.15 * _is_host(c, hosts))) for c in found)
+
+
+def _is_host(candidate: Candidate, hosts: set[str]) -> bool:
+    """Return whether a web or mail address on the page begins as a name does: its owner's."""
+    first = next((t for t in tokens(str(candidate.value)) if len(t) > 3), None)
+    return first is not None and any(host.startswith(first) for host in hosts)
 
 
 def buyer_names(

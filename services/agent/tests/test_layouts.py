@@ -444,3 +444,11 @@ def test_cells_that_nearly_touch_are_told_apart_by_the_rows_above_and_below() ->
         write(pdf, abs(x), y, text, right=x < 0)
     found = values(read_document(bytes(pdf.output())))
     assert found["iban"] == "DE54177984111628933297"
+
+
+def test_whose_web_address_stands_on_the_page_is_the_seller() -> None:
+    foot: list[Placed] = [(60, 780, "fatture@kelnis-servizi.example")]
+    parties = [*address(BUYER, 60, 60), *address(SELLER, 380, 60)]
+    meta = [(x, y + 40, text) for x, y, text in META]
+    answer = read(parties, meta, COLUMNS, ITEM, TOTALS, foot)
+    assert values(answer)["supplier_name"] == SELLER[0]
