@@ -33,6 +33,9 @@ def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
     right = min((h.x0 for h in opened if h.row == hit.row and h.x0 > hit.x1), default=float("inf"))
     height = own.height
     beside = [s for s in own.segments if hit.x0 <= s.x0 < right][:2]
+    if len(beside) > 1 and _heads(document, hit):
+        right = min(right, beside[1].x0)
+        beside = beside[:1]
     yield from (Piece(hit.row, segment) for segment in beside)
     edges = [hit.x0, *(s.x0 for s in beside)]
     bottom = own.y1
@@ -53,6 +56,21 @@ def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
             yield Piece(index, segment)
         if inside:
             bottom = marked.row.y1
+
+
+def _heads(document: Document, hit: Hit) -> bool:
+    """Return whether a text stands right below a label: then what is beside it is another's."""
+    own = document.rows[hit.row].row
+    if hit.row + 1 == len(document.rows):
+        return False
+    marked = document.rows[hit.row + 1]
+    if marked.row.page is not own.page or marked.row.y0 - own.y1 > own.height:
+        return False
+    under = next((s for s in marked.row.segments if abs(s.x0 - hit.x0) < 0.3 * own.height), None)
+    labelled = (
+        any(h.x0 == under.x0 and (h.alone or h.opens) for h in marked.hits) if under else True
+    )
+    return not labelled
 
 
 def _in_line(segment: Segment, hit: Hit, edges: list[float], height: float) -> bool:

@@ -452,3 +452,14 @@ def test_whose_web_address_stands_on_the_page_is_the_seller() -> None:
     meta = [(x, y + 40, text) for x, y, text in META]
     answer = read(parties, meta, COLUMNS, ITEM, TOTALS, foot)
     assert values(answer)["supplier_name"] == SELLER[0]
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_who_stands_beside_the_label_of_the_buyers_block_is_another(right: bool) -> None:
+    seller = address((*SELLER, "P.IVA: IT97837151204"), 380, 60)
+    buyer = address(("Cliente", *BUYER, "P.IVA: IT08934712306"), 60, 60)
+    placed = [(-540, y, text) for _, y, text in seller] if right else seller
+    meta: list[Placed] = [(60, 160, "Fattura n.: 2026/118"), (60, 174, "Data: 07/05/2026")]
+    found = values(read(buyer, placed, meta, COLUMNS, ITEM, TOTALS))
+    assert (found["supplier_name"], found["buyer_name"]) == (SELLER[0], BUYER[0])
+    assert found["supplier_tax_ids"] == ["IT97837151204"]
