@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from .evidence import Candidate
 from .marking import Document
-from .values import CENT, Number
+from .values import CENT, Number, rounding
 
 REACH = 30  # rows below the items that totals are looked for in
 MOST = 24  # amounts there that are tried with each other
@@ -94,7 +94,7 @@ def _sets(entries: list[Entry], named: set[Decimal], line_sum: Decimal | None) -
             known = 0.1 * (net.value == line_sum)
             taxes = [e for e in by_value.get(tax, ()) if e is not gross and e is not net][:1]
             if taxes:
-                sure = _sure(net.value, tax, named)
+                sure = _sure(net.value, tax, named, rounding(net.number, taxes[0].number))
                 if sure:
                     why = f"{net.value} + {tax} = {gross.value}"
                     yield net, taxes, gross, sure + known, why
@@ -104,10 +104,10 @@ def _sets(entries: list[Entry], named: set[Decimal], line_sum: Decimal | None) -
         yield from _included(gross, rated, line_sum)
 
 
-def _sure(net: Decimal, tax: Decimal, named: set[Decimal]) -> float:
-    if any(abs(net * rate / 100 - tax) <= CENT for rate in named):
+def _sure(net: Decimal, tax: Decimal, named: set[Decimal], most: Decimal) -> float:
+    if any(abs(net * rate / 100 - tax) <= most for rate in named):
         return 0.6
-    return 0.4 if any(abs(net * rate / 100 - tax) <= CENT for rate in RATES) else 0.0
+    return 0.4 if any(abs(net * rate / 100 - tax) <= most for rate in RATES) else 0.0
 
 
 def within(gross: Decimal, tax: Decimal, rates: Iterable[Decimal]) -> bool:

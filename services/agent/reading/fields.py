@@ -10,11 +10,19 @@ from .layout import Segment, box_of
 from .marking import Document, Found, Hit, Marked, going_on, near
 from .misread import whole_iban
 from .unnamed import due_by_terms, due_unnamed, numbers_unnamed
-from .values import CODES, ibans, tokens
+from .values import CODES, CROWN, SYMBOLS, ibans, tokens, vat_ids
 
 FILLERS = {"nr", "no", "n", "number", "nummer", "num", "#", "id", "numero", "nº", "o", "of", "de"}
 IBAN_BEGUN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:\s?[A-Z0-9]){0,28}$")
 MOST_PARTS = 4  # of a number that is written in parts
+MARKS = re.compile(r"(?<!\w)(?:[A-Z]{3}|€|£|\$|zł|RM|Euro|[Kk]r|Kč|Ft|[Ll]ei)(?!\w)")
+OWN_MARKS = {  # words elsewhere
+    **dict.fromkeys(("sv", "da", "nb"), ("kr", "Kr")),
+    "cs": ("Kč",),
+    "hu": ("Ft",),
+    "ro": ("lei", "Lei", "LEI"),
+}
+CROWNS = {"SE": "SEK", "DK": "DKK", "NO": "NOK"}
 EXPLAINED = ("due_date", "other_date", "discount_terms", "order_reference", "preceding")
 TYPES = {
     "type_invoice": "INVOICE",
@@ -242,16 +250,20 @@ def currency(document: Document) -> list[Candidate]:
                 at = hit.end + match.start()
                 found.append(document.read(match[0], hit.row, at, at + 3, 0.98, "labelled"))
                 break
+    crowns: list[str | None] = []
     seen: Counter[str] = Counter()
     for index, marked in enumerate(document.rows):
         marks: list[tuple[str | None, int, int]] = [
             (n.currency, n.start, n.end) for n in marked.numbers if n.currency
         ]
         marks += [
-            (_code(m[0]), m.start(), m.end())
-            for m in re.finditer(r"(?<!\w)(?:[A-Z]{3}|€|£|\$|zł|RM|Euro)(?!\w)", marked.row.text)
+            (_code(m[0], document.language), m.start(), m.end())
+            for m in re.finditer(MARKS, marked.row.text)
         ]
-        for code, start, end in marks:
+        for mark, start, end in marks:
+            if mark == CROWN and not crowns:
+                crowns = [_crowns(document)]
+            code = crowns[0] if mark == CROWN else mark
             if code is None:
                 continue
             seen[code] += 1
@@ -264,9 +276,29 @@ def currency(document: Document) -> list[Candidate]:
     )
 
 
-def _code(mark: str) -> str | None:
+def _code(mark: str, language: str) -> str | None:
     marks = {"€": "EUR", "Euro": "EUR", "£": "GBP", "$": "USD", "zł": "PLN", "RM": "MYR"}
+    if mark in OWN_MARKS.get(language, ()):
+        return SYMBOLS[mark]
     return marks.get(mark) or (mark if mark in CODES else None)
+
+
+def _crowns(document: Document) -> str | None:
+    """Return what "kr" stands for: by a code on the page, the supplier's country, the language."""
+    rows = [marked.row.text for marked in document.rows]
+    own = {"sv": "SEK", "da": "DKK", "nb": "NOK"}.get(document.language)
+    named = {c for text in rows for c in CROWNS.values() if re.search(rf"\b{c}\b", text)}
+    accounts = {CROWNS.get(i.value[:2]) for text in rows for i in ibans(text) if i.valid}
+    numbers = {_crown(i.value) for text in rows for i in vat_ids(text) if i.valid}
+    for codes in (named, accounts, numbers):
+        said = codes - {None}
+        if said:
+            return own if own in said else said.pop() if len(said) == 1 else None
+    return own
+
+
+def _crown(vat_id: str) -> str | None:
+    return CROWNS.get("NO" if vat_id.endswith("MVA") else vat_id[:2])
 
 
 def _is_recognised(marked: Marked) -> bool:

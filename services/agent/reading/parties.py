@@ -19,6 +19,7 @@ from .marking import (
     heads_table,
     near,
 )
+from .registers import registered
 from .sections import Piece, opened_by, owners, sections
 from .values import ibans, tokens, vat_ids
 
@@ -29,9 +30,9 @@ SEPARATORS = re.compile(
 PLACED = re.compile(r",\s+")  # what parts a line that goes on to a town as well
 TOWN = re.compile(
     r"(?:^|\s)(?:[A-Z]{1,2}[- ])?"
-    r"(?:\d{4,5}|\d{2}-\d{3}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
+    r"(?:\d{4,6}|\d{2}-\d{3}|\d{3} \d{2}|\d{4}\s?[A-Z]{2}|\d{4}-\d{3})\s+[^\W\d_]{2,}"
     r"|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b[A-Z]{2} \d{5}(?:-\d{4})?\b"
-    r"|\b[A-Z]\d[\dW] ?[A-Z\d]{4}\b"
+    r"|\b[A-Z]\d[\dW] ?[A-Z\d]{4}\b|, [Jj]ud(?:\.|e[tț]ul)"
 )
 STREET = re.compile(r"[\s,]\d{1,4}\s?[a-zA-Z]?$")
 GROUPED = re.compile(r"(?<!\w)\d{2,4}(?:[ .-]\d{2,4}){1,4}(?![\w.,]\d|\w)")
@@ -380,10 +381,11 @@ def supplier_tax_ids(document: Document) -> list[Candidate]:
         ):
             continue
         for candidate in near(document, hit, _find_ids):
-            value = str(candidate.value)
+            value = re.sub(r"\W", "", str(candidate.value))
+            right = registered(str(candidate.value), document.language)
             digits = sum(c.isdigit() for c in value)
-            if digits >= 7 and not any(value in s or s in value for s in shaped):
-                found.append(candidate.scored(candidate.score * 0.8))
+            if (digits >= 7 or right) and not any(value in s or s in value for s in shaped):
+                found.append(candidate.scored(candidate.score * (0.95 if right else 0.8)))
     return [c for c in ranked(found) if c.score >= 0.45]
 
 

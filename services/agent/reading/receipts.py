@@ -12,6 +12,13 @@ from .parties import TOWN
 from .values import tokens
 
 HEAD_ROWS = 9
+CHANGE = frozenset(
+    (  # noqa: SIM905 - as a list they would fill a page
+        "change ruckgeld zuruck wechselgeld rendu rendue vaxel tillbaka ater byttepenge retur "
+        "tilbage veksel vekslepenger tilbake vaihtoraha takaisin vraceno vratit visszajaro "
+        "visszajar rest"
+    ).split()
+)
 SHORT = 8  # letters of a row that ends a name: "Sp. z o.o." may break before "z"
 
 
@@ -73,7 +80,7 @@ def _is_address(document: Document, index: int) -> bool:
 
 def _is_street(text: str) -> bool:
     """Return whether words and a house number at the end, or at the start, are all there is."""
-    after = re.fullmatch(r"[^\W\d][^\d#]{3,}\s\d{1,4}\s?[A-Za-z]?", text.strip())
+    after = re.fullmatch(r"[^\W\d][^\d#]{3,}\s\d{1,4}\s?[A-Za-z]?\.?", text.strip())
     return bool(after or re.fullmatch(r"\d{1,4}[A-Za-z]?,?\s[^\W\d][^\d#]{3,}", text.strip()))
 
 
@@ -159,4 +166,4 @@ def paid_total(document: Document) -> Decimal | None:
 
 def _is_change(name: str) -> bool:
     words = set(tokens(name))
-    return bool(words & {"change", "ruckgeld", "zuruck", "wechselgeld", "rendu", "rendue"})
+    return bool(words & CHANGE)

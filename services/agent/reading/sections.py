@@ -50,7 +50,9 @@ def _region(document: Document, hit: Hit, opened: list[Hit]) -> Iterator[Piece]:
         inside = [
             s
             for s in marked.row.segments
-            if hit.x0 - 1.5 * height <= s.x0 < right and _in_line(s, hit, edges, height)
+            if _in_line(s, hit, edges, height)
+            # a longer line reaches out to the left where all end below the label's end
+            and (hit.x0 - 1.5 * height <= s.x0 < right or abs(s.x1 - hit.x1) < 0.5 * height)
         ]
         for segment in inside:
             yield Piece(index, segment)

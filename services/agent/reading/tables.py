@@ -159,9 +159,9 @@ def _columns(document: Document, group: list[int]) -> list[Column]:
     for index in group:
         for piece in _header_cells(document.rows[index]):
             above = [c for c in cells if _stands_under(c, piece)]
-            if above:
-                above[0].append(piece)
-            else:
+            for cell, part in _shared(piece, above):
+                cell.append(part)
+            if not above:
                 cells.append([piece])
     columns = []
     for cell in cells:
@@ -187,13 +187,26 @@ def _paid(columns: list[Column]) -> list[Column]:
     if items and len(paid) == 2 and any(paid[0].x1 < c.x0 < paid[1].x0 for c in columns):
         # what the tax stands between is without it and with it
         return [replace(c, field="column_gross_amount") if c is paid[1] else c for c in columns]
+    priced = [c for c in columns if c.field == "column_unit_price"]
+    if items and not paid and "column_gross_amount" in names and len(priced) == 2:
+        # of two prices before the gross amount the second is the net amount
+        return [replace(c, field="column_amount") if c is priced[1] else c for c in columns]
     if not items or names & {"column_amount", "column_gross_amount"}:
         return columns
     last = columns[-1]
-    priced = sum(c.field == "column_unit_price" for c in columns)
-    if last.field not in NUMERIC or (last.field == "column_unit_price" and priced < 2):
+    if last.field not in NUMERIC or (last.field == "column_unit_price" and len(priced) < 2):
         return columns
     return [*columns[:-1], replace(last, field="column_amount")]
+
+
+def _shared(piece: Segment, above: list[list[Segment]]) -> Iterator[tuple[list[Segment], Segment]]:
+    """Yield the cells above a piece of a header, each with its words: it may go on with several."""
+    words: dict[int, list[Word]] = {}
+    for word in piece.words if above else ():
+        middle = (word.x0 + word.x1) / 2
+        far = [max(c[0].x0 - middle, middle - c[0].x1, 0.0) for c in above]
+        words.setdefault(far.index(min(far)), []).append(word)
+    yield from ((above[number], Segment(tuple(found))) for number, found in words.items())
 
 
 def _stands_under(cell: list[Segment], piece: Segment) -> bool:
@@ -278,7 +291,7 @@ def placed_cells(document: Document, header: Header, index: int) -> Iterator[tup
 def _split_at_columns(segment: Segment, header: Header, locale: Locale) -> Iterator[Segment]:
     """Split a segment that runs over several columns at the words under other headers."""
     under = [_under(word, header) for word in segment.words]
-    for index, (word, after) in enumerate(pairwise(segment.words)):
+    for index, (word, after) in reversed(list(enumerate(pairwise(segment.words)))):
         if under[index] is None and _one_number(word, after):
             under[index] = under[index + 1]
     part: list[Word] = []

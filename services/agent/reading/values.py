@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from itertools import permutations, product
+from itertools import chain, permutations, product
 
 from stdnum import iban as iban_check
 from stdnum.eu import vat
-from stdnum.exceptions import ValidationError
+from stdnum.no import mva
 
+CROWN = "KR"  # a mark that three countries write; whose it is, the document says elsewhere
 SYMBOLS = {
     "€": "EUR",
     "£": "GBP",
@@ -25,6 +26,9 @@ SYMBOLS = {
     "Fr.": "CHF",
     "R$": "BRL",
     "Kč": "CZK",
+    "Ft": "HUF",
+    **dict.fromkeys(("lei", "Lei", "LEI"), "RON"),
+    **dict.fromkeys(("kr", "kr.", "Kr", "Kr."), CROWN),
     "¥": "JPY",
     "₹": "INR",
 }
@@ -38,8 +42,9 @@ _UNIT = "|".join(sorted((re.escape(s) for s in [*SYMBOLS, *CODES]), key=len, rev
 _NUMBER = re.compile(
     rf"(?<![\w.,/'\u2019-])(?P<sign>[-\u2212\u2013]\s?|\()?(?P<before>(?:{_UNIT})\s?)?(?P<inner>[-\u2212\u2013]\s?)?"
     r"(?P<digits>\d{1,3}(?:[ \u2019'.,]\d{3})+(?:[.,]\d{1,4})?|\d+(?:[.,]\d{1,4})?)"
-    rf"(?P<close>\)|[-\u2212\u2013](?![\w]))?(?P<percent>\s?%)?(?P<after>\s?(?:{_UNIT})(?![\w]))?(?![\w]|[.,/:'\u2019-]\d)"
+    rf"(?P<even>[,:][-\u2013]{{1,2}})?(?P<close>\)|[-\u2212\u2013](?![\w]))?(?P<percent>\s?%)?(?P<after>\s?(?:{_UNIT})(?![\w]))?(?![\w]|[.,/:'\u2019-]\d)"
 )
+_FORINTS = re.compile(r"\d([.,]\d\d)?\s?(?:Ft|HUF)(?!\w)")
 _DIGIT = re.compile(r"\d")
 _TOKEN = re.compile(r"[^\W_]+|[#%]")
 _LETTERS = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "æ": "ae", "œ": "oe", "№": "no"})
@@ -60,10 +65,11 @@ def tokens(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Locale:
-    """How a document writes: its decimal mark, and whether the month comes before the day."""
+    """How a document writes: its decimal mark, the month before the day, money without cents."""
 
     decimal_mark: str = ","
     month_first: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,12 @@ class Number:
     decimals: int
     currency: str | None = None
     percent: bool = False
+    whole: bool = False  # the document's money has no cents, and this may be some
 
     @property
     def money(self) -> bool:
         """Return whether it looks like an amount: two places or a currency, no percentage."""
-        return not self.percent and (self.decimals == 2 or self.currency is not None)
+        return not self.percent and (self.decimals == 2 or bool(self.currency) or self.whole)
 
 
 def locale_of(texts: Iterable[str], *, american: bool) -> Locale:
@@ -97,7 +104,8 @@ def locale_of(texts: Iterable[str], *, american: bool) -> Locale:
     if not marks:
         mark = "." if american else ","
     first = firsts[True] > firsts[False] if firsts else american
-    return Locale(mark, first)
+    forints = [cents == "" for cents in _FORINTS.findall(text)]
+    return Locale(mark, first, whole=2 * sum(forints) > len(forints))
 
 
 APART = 60  # days: the dates of one document rarely lie further apart than by mistake
@@ -162,7 +170,9 @@ def _number(match: re.Match[str], locale: Locale) -> Number | None:
     unit = (match["before"] or match["after"] or "").strip()
     currency = SYMBOLS.get(unit) or (unit or None)
     value = -Decimal(text) if minus else Decimal(text)
-    return Number(value, match.start(), match.end(), places, currency, bool(match["percent"]))
+    places = 2 if match["even"] else places  # "500,-" says that there are no cents
+    whole = locale.whole and not places and bool(unit or re.fullmatch(r"\d{3}|.*\D.*", digits))
+    return Number(value, *match.span(), places, currency, bool(match["percent"]), whole)
 
 
 def _grouping(digits: str, mark: int, places: int, locale: Locale) -> bool:
@@ -187,7 +197,7 @@ class Day:
     sure: bool
 
 
-_ISO = re.compile(r"(?<![\d-])((?:19|20)\d\d)([-/.])(\d{1,2})\2(\d{1,2})(?:(?!\d)|(?=\d\d:\d\d))")
+_ISO = re.compile(r"(?<![\d-])((?:19|20)\d\d)([-/.])\s?(\d{1,2})\2\s?(\d{1,2})(?!\d(?!\d:\d\d))")
 _SHORT = re.compile(
     r"(?<![\w.,/-])(\d{1,2})\s?([./-])\s?(\d{1,2})\s?\2\s?((?:19|20)\d\d(?=\d{1,2}:\d\d)|(?:19|20)\d\d|\d\d)"
     r"(?:(?=\d{1,2}:\d\d)|(?![\d/]|[.,-]\d))"
@@ -200,6 +210,7 @@ _DAY_NAME = re.compile(
 _NAME_DAY = re.compile(
     r"(?<!\w)([^\W\d_]{3,})\.?\s(\d{1,2})(?:st|nd|rd|th)?,?\s((?:19|20)\d\d)(?!\d)"
 )
+_YEAR_NAME = re.compile(r"(?<![\w.])((?:19|20)\d\d)\.?\s([^\W\d_]{3,})\.?\s(\d{1,2})(?!\d)")
 
 
 def days(text: str, locale: Locale, months: dict[str, int]) -> list[Day]:
@@ -227,6 +238,9 @@ def _days(text: str, locale: Locale, months: dict[str, int]) -> Iterator[Day]:
     for m in _each(_NAME_DAY, text):
         if named := _month(m[1], months):
             yield from _day(m, (int(m[3]), named, int(m[2])), sure=True)
+    for m in _YEAR_NAME.finditer(text):
+        if named := _month(m[2], months):
+            yield from _day(m, (int(m[1]), named, int(m[3])), sure=True)
     for m in _COMPACT.finditer(text):
         yield from _day(m, (int(m[1]), int(m[2]), int(m[3])), sure=False)
 
@@ -327,14 +341,16 @@ _VAT_SHAPE = re.compile(
     r"(ATU\d{8}|BE[01]\d{9}|BG\d{9,10}|CY\d{8}[A-Z]|CZ\d{8,10}|DE\d{9}|DK\d{8}|EE\d{9}|(EL|GR)\d{9}"
     r"|ES[A-Z0-9]\d{7}[A-Z0-9]|EU\d{9}|FI\d{8}|FR[A-Z0-9]{2}\d{9}|(GB|XI)(\d{9}|\d{12}|GD\d{3}|HA\d{3})"
     r"|HR\d{11}|HU\d{8}|IE\d[A-Z0-9+*]\d{5}[A-Z]{1,2}|IT\d{11}|LT(\d{9}|\d{12})|LU\d{8}|LV\d{11}"
-    r"|MT\d{8}|NL\d{9}B\d{2}|PL\d{10}|PT\d{9}|RO\d{2,10}|SE\d{12}|SI\d{8}|SK\d{10}|CHE\d{9})"
+    r"|MT\d{8}|NL\d{9}B\d{2}|PL\d{10}|PT\d{9}|RO\d{2,10}|SE\d{12}|SI\d{8}|SK\d{10}|CHE\d{9}"
+    r"|(NO)?\d{9}MVA)"
 )
+_MVA = re.compile(r"(?<![\w])((?:NO[ -]?)?\d{3}[ .]?\d{3}[ .]?\d{3}[ -]?MVA)(?![\w])")
 
 
 def vat_ids(text: str) -> list[Identifier]:
     """Return what has the shape of a VAT id of Europe, with whether its check digits hold."""
     found = []
-    for match in _VAT.finditer(text):
+    for match in chain(_VAT.finditer(text), _MVA.finditer(text) if "MVA" in text else ()):
         parts = re.sub(r"[ .-]", "", match[1])
         shape = _VAT_SHAPE.match(parts)
         if shape is None or parts[2:].isalpha():
@@ -343,8 +359,10 @@ def vat_ids(text: str) -> list[Identifier]:
         end = _vat_end(text, match.start(), len(value))
         if end < len(text) and text[end].isalnum():
             continue
-        found.append(Identifier(value, match.start(), end, _vat_valid(value)))
-    return found
+        valid = (mva if value.endswith("MVA") else vat).is_valid(value)
+        found.append(Identifier(value, match.start(), end, valid))
+    accounts = [one for one in ibans(text) if one.valid] if found else []
+    return [v for v in found if not any(a.start < v.end and v.start < a.end for a in accounts)]
 
 
 def _vat_end(text: str, start: int, count: int) -> int:
@@ -355,12 +373,9 @@ def _vat_end(text: str, start: int, count: int) -> int:
     return at
 
 
-def _vat_valid(value: str) -> bool:
-    try:
-        vat.validate(value)
-    except ValidationError:
-        return False
-    return True
+def rounding(*found: Number) -> Decimal:
+    """Return what rounding makes of these amounts at most: money without cents is rounded more."""
+    return CENT * 100 if all(n.whole for n in found) else CENT
 
 
 def adds_up(parts: Iterable[Decimal], total: Decimal, tolerance: Decimal = CENT) -> bool:
@@ -377,7 +392,7 @@ def rate_triples(found: list[Number]) -> Iterator[tuple[Number, Number, Number]]
             continue
         if base.value == 0 or abs(tax.value) > abs(base.value):
             continue
-        if abs(base.value * rate.value / 100 - tax.value) <= Decimal("0.015"):
+        if abs(base.value * rate.value / 100 - tax.value) <= rounding(base, tax) * 3 / 4:
             yield rate, base, tax
 
 
@@ -400,6 +415,6 @@ def factors(
         if not is_price(price) or quantity.currency or (own and price.start > amount.start):
             continue
         whole = quantity.value * price.value
-        if any(abs(whole * rate - amount.value) <= CENT for rate in rates):
+        if any(abs(whole * rate - amount.value) <= rounding(amount) for rate in rates):
             return quantity, price
     return None

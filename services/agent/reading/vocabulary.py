@@ -86,15 +86,22 @@ def load(wanted: tuple[str, ...]) -> Labels:
     for first, length in sorted({(words[0], -len(words)) for words in by_words}):
         lengths[first].append(-length)
     terms = Terms(_words(wanted, "term_days"), _words(wanted, "term_paying"))
-    return Labels(dict(by_words), dict(lengths), tuple(endings), months, _legal_forms(), terms)
+    forms = _legal_forms(wanted)
+    return Labels(dict(by_words), dict(lengths), tuple(endings), months, forms, terms)
 
 
 @cache
-def _legal_forms() -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Return those of all languages: a firm abroad keeps its own, whatever its invoice is in."""
+def _legal_forms(wanted: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return those of all languages: a firm abroad keeps its own, whatever its invoice is in.
+
+    One with "?" at its end is a word elsewhere ("AS", "KB") and counts in its own language alone.
+    """
     forms: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for form in (tuple(tokens(f)) for name in languages() for f in _file(name)["legal_forms"]):
-        forms[form[0]].append(form)
+    for name in languages():
+        for form in _file(name)["legal_forms"]:
+            if name in wanted or not form.endswith("?"):
+                words = tuple(tokens(form))
+                forms[words[0]].append(words)
     return {word: tuple(dict.fromkeys(found)) for word, found in forms.items()}
 
 

@@ -145,8 +145,10 @@ def _admitted(name: str, value: str, text: str) -> str:
         stands = plain in re.sub(r"\s", "", text).upper()
         return plain if stands and iban_numbers.is_valid(plain) else ""
     if name == "currency_code":
-        marks = {value, *(mark for mark, code in SYMBOLS.items() if code == value)}
-        return value if value in CODES and any(mark in text for mark in marks) else ""
+        marks = [re.escape(mark) for mark, code in SYMBOLS.items() if code == value]
+        # "lei" is money, "Kleid" is not
+        written = marks and re.search(rf"(?<![^\W\d_])(?:{'|'.join(marks)})(?![^\W\d_])", text)
+        return value if value in CODES and (value in text or written) else ""
     return value if _squeezed(value) and _squeezed(value) in _squeezed(text) else ""
 
 

@@ -3,9 +3,10 @@
 import io
 import json
 import random
+import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from fpdf import FPDF
 from PIL import Image
 
 from services.agent.reading import Unreadable, read_document
+from services.agent.reading.registers import registered
 from services.agent.reading.values import Locale, days, ibans, locale_of, numbers, vat_ids
 from services.agent.reading.vocabulary import languages, load
 
@@ -254,6 +256,107 @@ LANGUAGES = {
         "PL8567346215",
         "%d.%m.%Y",
     ),
+    "sv": Words(
+        "Faktura",
+        "Fakturanummer",
+        "Fakturadatum",
+        "Förfallodatum",
+        "Fakturaadress",
+        "Momsreg.nr",
+        ("Benämning", "Antal", "À-pris", "Belopp"),
+        "Summa exkl. moms",
+        "Moms 20%",
+        "Att betala",
+        "Granvik Verkstad AB",
+        "SE123456789701",
+        "%Y-%m-%d",
+    ),
+    "da": Words(
+        "Faktura",
+        "Fakturanr.",
+        "Fakturadato",
+        "Forfaldsdato",
+        "Faktureres til",
+        "CVR-nr.",
+        ("Beskrivelse", "Antal", "Stk. pris", "Beløb"),
+        "Subtotal ekskl. moms",
+        "Moms 20%",
+        "I alt inkl. moms",
+        "Skovgaard Værktøj ApS",
+        "DK13585628",
+        "%d-%m-%Y",
+    ),
+    "nb": Words(
+        "Faktura",
+        "Fakturanr.",
+        "Fakturadato",
+        "Forfallsdato",
+        "Kunde",
+        "Org.nr.",
+        ("Beskrivelse", "Antall", "Enhetspris", "Beløp"),
+        "Sum eks. mva",
+        "Mva 20%",
+        "Å betale",
+        "Fjellnes Verksted AS",
+        "NO995525828MVA",
+    ),
+    "fi": Words(
+        "Lasku",
+        "Laskun numero",
+        "Laskun päiväys",
+        "Eräpäivä",
+        "Laskutusosoite",
+        "ALV-tunnus",
+        ("Kuvaus", "Määrä", "À-hinta", "Yhteensä"),
+        "Veroton yhteensä",
+        "ALV 20%",
+        "Maksettava yhteensä",
+        "Koivuranta Konepaja Oy",
+        "FI20774740",
+    ),
+    "cs": Words(
+        "Faktura - daňový doklad",
+        "Číslo faktury",
+        "Datum vystavení",
+        "Datum splatnosti",
+        "Odběratel",
+        "DIČ",
+        ("Název položky", "Množství", "Cena za MJ", "Cena celkem"),
+        "Celkem bez DPH",
+        "DPH 20%",
+        "Celkem k úhradě",
+        "Lípová Dílna s.r.o.",
+        "CZ25123891",
+    ),
+    "hu": Words(
+        "Számla",
+        "Számla sorszáma",
+        "Számla kelte",
+        "Fizetési határidő",
+        "Vevő",
+        "Közösségi adószám",
+        ("Megnevezés", "Mennyiség", "Nettó egységár", "Nettó érték"),
+        "Nettó összesen",
+        "ÁFA 20%",
+        "Fizetendő végösszeg",
+        "Tölgyes Műhely Kft.",
+        "HU12892312",
+        "%Y.%m.%d.",
+    ),
+    "ro": Words(
+        "Factură fiscală",
+        "Nr. facturii",
+        "Data emiterii",
+        "Data scadenței",
+        "Cumpărător",
+        "CIF",
+        ("Denumirea produselor", "Cantitate", "Preț unitar", "Valoare"),
+        "Total fără TVA",
+        "TVA 20%",
+        "Total de plată",
+        "Teiul Atelier S.R.L.",
+        "RO18547290",
+    ),
 }
 ITEMS = (
     ("Steel bracket 40 mm", 12, "4.50", "54.00"),
@@ -459,6 +562,84 @@ def test_a_page_is_read_in_every_language_and_two_layouts(language: str, mirrore
 def test_there_is_a_label_file_for_every_language_tried() -> None:
     assert set(languages()) >= set(LANGUAGES)
     assert all(load((name,)).months for name in languages())
+
+
+def lines_pdf(*rows: str) -> bytes:
+    """One page of rows with a label at the left and a value at the right of "|"."""
+    pdf = paper()
+    for n, row in enumerate(rows):
+        label, _, value = row.partition("|")
+        write(pdf, 60, 60 + 18 * n, label)
+        write(pdf, 400, 60 + 18 * n, value, right=True)
+    return bytes(pdf.output())
+
+
+@pytest.mark.parametrize(
+    ("row", "currency"),
+    [
+        ("IBAN SE45 5000 0000 0583 9825 7466", "SEK"),
+        ("IBAN DK50 0040 0440 1162 43", "DKK"),
+        ("NO 995 525 828 MVA", "NOK"),
+        ("All prices in DKK", "DKK"),
+        ("All prices without obligation", None),
+    ],
+)
+def test_whose_kr_it_is_says_account_tax_id_or_code_and_else_nobody(
+    row: str, currency: str | None
+) -> None:
+    page = lines_pdf(
+        "Invoice 4711", "Date|14/03/2026", "Net amount|100,00 kr", "VAT 25%|25,00 kr",
+        "Total|125,00 kr", row,
+    )  # fmt: skip
+    assert values(read_document(page)).get("currency_code") == currency
+
+
+def test_a_swedish_page_is_in_swedish_kronor() -> None:
+    page = lines_pdf(
+        "Faktura", "Fakturanummer|4711", "Fakturadatum|den 14 mars 2026", "Netto|1 100,- kr",
+        "Moms 25 %|275,- kr", "Att betala|1 375,- kr",
+    )  # fmt: skip
+    found = values(read_document(page))
+    assert (found["currency_code"], found["gross"]) == ("SEK", "1375")
+    assert found["issue_date"] == "2026-03-14"
+
+
+def test_forints_have_no_cents_and_dates_begin_with_the_year() -> None:
+    page = lines_pdf(
+        "Számla", "Számla sorszáma|2026/00041", "Kelt|2026. március 14.",
+        "Fizetési határidő|2026. 03. 29.", "Adószám|12892312-2-41", "Nettó összesen|12 000",
+        "ÁFA 27%|3 240", "Fizetendő|15 240 Ft",
+    )  # fmt: skip
+    found = values(read_document(page))
+    assert (found["net"], found["tax"], found["gross"]) == ("12000", "3240", "15240")
+    assert (found["issue_date"], found["due_date"]) == ("2026-03-14", "2026-03-29")
+    assert (found["currency_code"], found["supplier_tax_ids"]) == ("HUF", ["12892312-2-41"])
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "number"),
+    [
+        ("sv", "Organisationsnummer", "123456-7897"),
+        ("da", "CVR-nr.", "13 58 56 28"),
+        ("nb", "Organisasjonsnummer", "995 525 828"),
+        ("fi", "Y-tunnus", "2077474-0"),
+        ("cs", "IČO", "25123891"),
+        ("hu", "Adószám", "12892312-2-41"),
+        ("ro", "Cod fiscal", "18547290"),
+    ],
+)
+def test_the_number_of_a_companys_register_is_its_tax_id(
+    language: str, label: str, number: str
+) -> None:
+    words = replace(LANGUAGES[language], vat=label, vat_id=number)
+    field = read_document(invoice_pdf(words))["fields"]["supplier_tax_ids"]
+    assert [re.sub(r"[^\d-]", "", value) for value in field["value"]] == [number.replace(" ", "")]
+    assert registered(field["value"][0], language)
+
+
+def test_the_beginning_of_an_account_is_no_tax_id() -> None:
+    row = "IBAN CZ65 0800 0000 1920 0014 5399 DIČ CZ25123891"
+    assert [found.value for found in vat_ids(row)] == ["CZ25123891"]
 
 
 def test_every_field_says_how_sure_where_and_why_and_all_of_it_is_json() -> None:
