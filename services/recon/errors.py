@@ -36,7 +36,7 @@ class StatementTooLarge(InvalidArgument):
 
 
 class StatementFormatUnsupported(InvalidArgument):
-    """Neither a table of text nor CAMT."""
+    """Neither a table of text nor a statement in a format that we read."""
 
     reason = "STATEMENT_FORMAT_UNSUPPORTED"
 

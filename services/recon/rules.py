@@ -41,10 +41,17 @@ _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}")
 _NO_STATEMENT = (
     b"%PDF", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8",
     b"\x1f\x8b", b"II*\x00", b"MM\x00*", b"RIFF", b"Rar!", b"7z\xbc\xaf", b"\x7fELF", b"MZ",
-    b"{", b"[{", b":20:", b"{1:F", b"OFXHEADER", b"!Type:",
+    b"{", b"[{",
 )  # fmt: skip
 _CAMT = re.compile(rb"camt\.(05[234])\b|BkToCstmr(Stmt|AcctRpt|DbtCdtNtfctn)\b")
 _CAMT_KINDS = {b"Stmt": "053", b"AcctRpt": "052", b"DbtCdtNtfctn": "054"}
+# How messages of other formats begin.
+_BEGINNINGS = {
+    "MT940": re.compile(rb"\{1:F|:20:|:940:"),
+    "BAI2": re.compile(rb"01,[^,/\r\n]*,[^,/\r\n]*,\d{6},"),
+    "OFX": re.compile(rb"OFXHEADER|<\?OFX|(<\?xml[^>]*>\s*)?(<\?OFX|<OFX>)"),
+    "QIF": re.compile(rb"!(Type|Account|Option|Clear)\b"),
+}
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 Violations = Sequence[tuple[str, str]]
@@ -85,18 +92,24 @@ def filter_violations(bank_account_id: str, state: int, states: Collection[int])
 
 
 def statement_format(head: bytes) -> str:
-    """Say by how a file begins what it is: "CSV", "CAMT.053". Raises StatementFormatUnsupported."""
+    """Say by how a file begins what it is: "CSV", "CAMT.053", "MT940".
+
+    Raises StatementFormatUnsupported.
+    """
     for mark in _MARKS:
         head = head.removeprefix(mark)
     text = head.lstrip(b"\x00 \t\r\n")
     plain = text.replace(b"\x00", b"") if text[:400].count(b"\x00") > len(text[:400]) // 3 else text
+    for form, beginning in _BEGINNINGS.items():
+        if beginning.match(plain):
+            return form
     if plain.startswith(b"<"):
         if found := _CAMT.search(plain):
             return f"CAMT.{found[1].decode() if found[1] else _CAMT_KINDS[found[2]]}"
-        raise errors.StatementFormatUnsupported("The XML is no CAMT.052, 053 or 054.")
+        raise errors.StatementFormatUnsupported("The XML is no CAMT.052, 053 or 054, nor OFX.")
     if plain.startswith(_NO_STATEMENT) or b"\x00" in plain:
         raise errors.StatementFormatUnsupported(
-            "A statement is CSV or CAMT.052, 053 or 054; this is neither."
+            "A statement is CAMT, MT940, MT942, BAI2, OFX, QIF or CSV; this is none of them."
         )
     return "CSV"
 

@@ -1,4 +1,4 @@
-"""Reads bank statements of any bank as a stream of plain values: CAMT.052/053/054 and CSV."""
+"""Reads bank statements as a stream of plain values: CAMT, MT940, MT942, BAI2, OFX, QIF, CSV."""
 
 from .faults import Malformed
 from .lines import read_lines

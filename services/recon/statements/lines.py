@@ -56,6 +56,7 @@ class _File:
     def __init__(self, account: str) -> None:
         self._account = account
         self._given = bool(account)
+        self._number = ""  # by which the file names the account, where that is no IBAN
         self._header: dict[str, Any] = {}
         self._format = self._layout = ""
         self._balances: list[tuple[str | None, str | None]] = []
@@ -75,12 +76,31 @@ class _File:
 
     def is_own(self, line: Mapping[str, Any]) -> bool:
         """Whether a line is of the account that is wanted; others are counted."""
-        account = "".join(str(line["account_iban"]).split()).upper()
-        self._account = self._account or account
-        other = account and account != self._account
-        if other and not (self._given and not iban.is_valid(account)):
+        own = self._is_own(line["account_iban"])
+        if not own:
+            account = _plain(line["account_iban"])
             self._foreign[account] = self._foreign.get(account, 0) + 1
-            return False
+        return own
+
+    def _is_own(self, text: Any) -> bool:
+        """Whether an account is the wanted one; a number that is no IBAN may be it, if alone.
+
+        Raises Malformed where the file names several such numbers and an IBAN is wanted.
+        """
+        account = _plain(text)
+        if not account:
+            return True
+        if not self._given or iban.is_valid(account):
+            self._account = self._account or account
+            return account == self._account
+        self._number = self._number or account
+        if account != self._number:
+            which = f"{self._number[:50]}, {account[:50]}"
+            raise Malformed(
+                0,
+                "account",
+                f"The file is of several accounts ({which}); none is named by its IBAN.",
+            )
         return True
 
     def line(self, line: dict[str, Any]) -> list[str]:
@@ -103,10 +123,10 @@ class _File:
 
     def finish(self, totals: Mapping[str, Any]) -> None:
         """Takes the totals of the statement that has ended."""
-        account = self._header["account_iban"]
-        if self._given and account and account != self._account:
+        account = self._header["account_number"] or self._header["account_iban"]
+        if not self._is_own(account):
             if not totals["transaction_count"]:
-                self._foreign.setdefault(account, 0)
+                self._foreign.setdefault(_plain(account), 0)
             return
         currency = self._header["currency_code"] or self._currency
         opening, closing = (
@@ -146,6 +166,10 @@ class _File:
     def _warn(self, message: str) -> None:
         if len(self._warnings) < MOST_WARNINGS:
             self._warnings.append(_text(message, LONGEST_WARNING))
+
+
+def _plain(account: Any) -> str:
+    return "".join(str(account).split()).upper()
 
 
 def _amount(text: str, currency: str, line: int) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from . import camt, tables
+from . import bai2, camt, mt940, ofx, qif, tables
 from .faults import Malformed
 
 SAMPLE_BYTES = 1 << 18
@@ -21,7 +21,7 @@ def read_statement(
 
     `path_or_fd` is a path, an open descriptor or file, or the bytes themselves. Each has `event`:
     "header", "transactions" or "totals"; dates are ISO strings and amounts decimal strings.
-    Options (all may be absent): `format` ("csv" or "camt"), `batch_size`, `largest_bytes`,
+    Options (all may be absent): `format` (a name of READERS), `batch_size`, `largest_bytes`,
     `account_iban`, `currency_code` (for files that do not say), and for CSV `encoding`,
     `delimiter`, `date_style` ("DMY", "MDY", "YMD"), `decimal_mark`, `header_line`,
     `columns` (role → column number or title; see `columns.ROLES`). Raises `Malformed`, possibly
@@ -34,14 +34,15 @@ def read_statement(
         sample = file.peek(SAMPLE_BYTES)[:SAMPLE_BYTES]
         if not sample.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
             raise Malformed(0, "", "The file is empty.")
-        form = wanted.get("format") or ("camt" if looks_like_xml(sample) else "csv")
-        if form == "camt":
-            events = camt.read(file, sample, wanted)
-        elif form == "csv":
-            events = tables.read(file, sample, wanted)
-        else:
+        form = wanted.get("format") or _form_of(sample)
+        if form not in READERS:
             raise Malformed(0, "format", f"The format {form!r} is not known.")
-        yield from _in_batches(events, batch_size)
+        yield from _in_batches(READERS[form](file, sample, wanted), batch_size)
+
+
+def _form_of(sample: bytes) -> str:
+    """What the bytes look like: a table where they look like nothing else."""
+    return next((form for form, looks_like in DETECTED.items() if looks_like(sample)), "csv")
 
 
 def looks_like_xml(sample: bytes) -> bool:
@@ -83,3 +84,20 @@ def _in_batches(events: Iterator[dict[str, Any]], size: int) -> Iterator[dict[st
             yield {"event": "transactions", "transactions": batch}
             batch = []
         yield event
+
+
+READERS = {
+    "camt": camt.read,
+    "mt940": mt940.read,
+    "bai2": bai2.read,
+    "ofx": ofx.read,
+    "qif": qif.read,
+    "csv": tables.read,
+}
+DETECTED = {
+    "mt940": mt940.looks_like,
+    "bai2": bai2.looks_like,
+    "ofx": ofx.looks_like,
+    "qif": qif.looks_like,
+    "camt": looks_like_xml,
+}

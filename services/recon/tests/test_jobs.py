@@ -102,6 +102,37 @@ async def test_a_statement_says_its_format_balances_and_days(books):
     assert told.statement == statement
 
 
+async def test_an_mt940_of_days_that_a_camt_had_imports_no_line_twice(books):
+    account = await books.account(iban="DE02120300000000202051")
+    day = f"{DAY:%y%m%d}"
+    rows = [
+        ":20:1", ":25:DE02120300000000202051", ":28C:1/1", f":60F:C{day}EUR10,00",
+        f":61:{day}{DAY:%m%d}D5,00NTRFNONREF", ":86:105?20Parking?32Shop",
+        f":62F:C{day}EUR5,00", "-",
+    ]  # fmt: skip
+    statement = await books.imported(account, "\r\n".join(rows).encode(), filename="a.sta")
+    assert (statement.format, statement.imported_count) == ("MT940", 1)
+    assert (statement.opening_balance, statement.closing_balance) == (eur("10.00"), eur("5.00"))
+    [line] = await books.transactions()
+    assert (line.counterparty_name, line.remittance_text) == ("Shop", "Parking")
+    same = (DAY, "-5.00", "Shop", "Parking", "", "")
+    assert (await books.imported(account, camt(same))).imported_count == 0
+
+
+async def test_a_file_of_several_numbers_that_are_no_iban_is_refused(books):
+    account = await books.account(iban="DE02120300000000202051")
+    records = [
+        "01,BANK,OWN,260107,1200,1,80,,2/", "02,OWN,BANK,1,260106,,EUR,2/",
+        "03,11111,EUR,010,100,,/", "16,195,500,Z,,,/", "49,600,3/",
+        "03,22222,EUR,010,100,,/", "16,195,700,Z,,,/", "49,800,3/",
+        "98,1400,2,8/", "99,1400,1,10/",
+    ]  # fmt: skip
+    statement = await books.imported(account, "\n".join(records).encode(), filename="a.bai")
+    assert statement.state == FAILED
+    assert "several accounts (11111, 22222)" in statement.failure
+    assert not await books.transactions()
+
+
 async def test_equal_lines_of_two_formats_are_counted_not_merged(books):
     account = await books.account(iban=IBAN)
     same = (DAY, "-5.00", "Shop", "parking", "", "")

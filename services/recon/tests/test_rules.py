@@ -63,6 +63,13 @@ def drafted(transactions: list[Transaction], *allocations: Allocation) -> Match:
          "CAMT.053"),
         (b"  <Document><BkToCstmrStmt>", "CAMT.053"),
         ("<Document><BkToCstmrAcctRpt>".encode("utf-16"), "CAMT.052"),
+        (b"\r\n:20:START\r\n:25:1", "MT940"),
+        (b"{1:F01XXXXDEFFXXXX}{4:\n:20:1", "MT940"),
+        (b"01,SENDER,OWN,260107,1200,1,80,,2/", "BAI2"),
+        (b"OFXHEADER:100\r\nDATA:OFXSGML", "OFX"),
+        (b"<?xml version='1.0'?>\n<?OFX OFXHEADER='200'?>\n<OFX>", "OFX"),
+        (b"!Type:Bank\nD1/7/26", "QIF"),
+        (b"01,02,03\n04,05,06", "CSV"),
     ],
 )  # fmt: skip
 def test_a_statement_is_known_by_how_it_begins(head, form):
@@ -73,7 +80,7 @@ def test_a_statement_is_known_by_how_it_begins(head, form):
     "head",
     [
         b"%PDF-1.7\n", b"PK\x03\x04xlsx", b"\xd0\xcf\x11\xe0", b"\x89PNG\r\n", b"\x1f\x8b\x08",
-        b'{"a": 1}', b"[{}]", b":20:START\n:25:1", b"{1:F01", b"OFXHEADER:100", b"!Type:Bank",
+        b'{"a": 1}', b"[{}]",
         b"<html>", b"<Invoice/>", b"abc\x00\x00\x00def" + b"x" * 500, b"MZ\x90",
     ],
 )  # fmt: skip
