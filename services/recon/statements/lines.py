@@ -56,6 +56,7 @@ class _File:
     def __init__(self, account: str) -> None:
         self._account = account
         self._given = bool(account)
+        self._named = False  # the file names the account by its IBAN
         self._number = ""  # by which the file names the account, where that is no IBAN
         self._header: dict[str, Any] = {}
         self._format = self._layout = ""
@@ -92,7 +93,11 @@ class _File:
             return True
         if not self._given or iban.is_valid(account):
             self._account = self._account or account
-            return account == self._account
+            self._named = self._named or account == self._account
+            if not (self._named and self._number and self._given):
+                return account == self._account
+        elif self._named:
+            return False
         self._number = self._number or account
         if account != self._number:
             which = f"{self._number[:50]}, {account[:50]}"
@@ -123,10 +128,12 @@ class _File:
 
     def finish(self, totals: Mapping[str, Any]) -> None:
         """Takes the totals of the statement that has ended."""
-        account = self._header["account_number"] or self._header["account_iban"]
-        if not self._is_own(account):
+        number, account = self._header["account_number"], _plain(self._header["account_iban"])
+        self._account = self._account or _plain(number) or account
+        # an IBAN there may be the wanted one, for the file names none
+        if not (self._is_own(number) if number else account in ("", self._account)):
             if not totals["transaction_count"]:
-                self._foreign.setdefault(_plain(account), 0)
+                self._foreign.setdefault(_plain(number) or account, 0)
             return
         currency = self._header["currency_code"] or self._currency
         opening, closing = (

@@ -205,7 +205,6 @@ class _Reader:
         self._stack: list[str] = []
         self._skipping = ""
         self._skipped: list[tuple[str, int]] = []
-        self._claimed: str | None = None
         self._header: dict[str, Any] = {}
         self._ledger: Ledger | None = None
         self._done: tuple[Ledger, Decimal | None] | None = None
@@ -306,7 +305,8 @@ class _Reader:
         if not CODE.fullmatch(currency):
             at = self._fields.get("CURDEF", ("", line))[1]
             raise Malformed(at, "CURDEF", f"{currency[:40]!r} is not a currency code.")
-        known = _iban(account) or self._given_iban(account)
+        own = _iban(account)
+        known = own or "".join(str(self._options.get("account_iban") or "").split())
         bank = self._stated("BANKACCTFROM/BANKID").upper()
         first, last = (
             _date(*self._fields[path], path) if self._stated(path).strip("0") else ""
@@ -319,7 +319,7 @@ class _Reader:
             "from_date": first,
             "to_date": last,
             "account_iban": known,
-            "account_number": "" if known else account,
+            "account_number": "" if own else account,
             "bank_bic": bank if BIC.fullmatch(bank) else "",
             "currency_code": currency,
             **dict.fromkeys(("opening_balance", "closing_balance")),
@@ -328,13 +328,6 @@ class _Reader:
         }
         self._ledger = Ledger(known or account)
         yield self._header
-
-    def _given_iban(self, account: str) -> str:
-        """The account that was asked for, if this is it: only one account of a file can be."""
-        given = "".join(str(self._options.get("account_iban") or "").split())
-        if self._claimed is None and given:
-            self._claimed = account
-        return given if self._claimed == account else ""
 
     def _stated(self, *paths: str) -> str:
         return next((self._fields[path][0] for path in paths if path in self._fields), "")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO
 
 from stdnum import iban
@@ -144,11 +144,11 @@ def _section(line: str, number: int) -> Section | None:
 
 
 def _keep(record: Record, line: str, number: int) -> None:
-    letter, value = line[0].upper(), " ".join(line[1:].split())
+    letter, value = line[:1].upper(), " ".join(line[1:].split())
     record.size += 1
     if record.size > MOST_IN_RECORD:
         raise Malformed(number, "^", f"The record has more than {MOST_IN_RECORD} lines.")
-    if not (letter.isascii() and (letter.isalpha() or letter in "$%/")):
+    if not (letter.isascii() and (letter.isalpha() or letter in {"$", "%", "/"})):
         raise Malformed(number, "", f"{line[:40]!r} does not begin with a letter of the format.")
     if letter in {"D", "T"} and letter in record.values:
         raise Malformed(number, letter, "It comes twice; between them a ^ is missing.")
@@ -221,7 +221,6 @@ class _Reader:
         self._explanation = list(explanation)
         self._currency = str(options["currency_code"]).upper()
         self._given = "".join(str(options.get("account_iban") or "").split())
-        self._claimed: str | None = None
         self._name = ""
         self._header: dict[str, Any] = {}
         self._ledger: Ledger | None = None
@@ -277,18 +276,15 @@ class _Reader:
     def _header_once(self) -> Iterator[dict[str, Any]]:
         if self._header:
             return
-        if self._claimed is None and self._given:
-            self._claimed = self._name
-        account = self._given if self._claimed == self._name else ""
-        known = iban.is_valid(account) if account else False
+        known = bool(self._given) and iban.is_valid(self._given)
         self._header = {
             "event": "header",
             "format": "QIF",
             **dict.fromkeys(("statement_id", "sequence_number", "create_time"), ""),
             "from_date": "",
             "to_date": "",
-            "account_iban": account if known else "",
-            "account_number": "" if known else account or self._name,
+            "account_iban": self._given if known else "",
+            "account_number": self._name or ("" if known else self._given),
             "account_name": self._name,
             "bank_bic": "",
             "currency_code": self._currency,
@@ -297,7 +293,7 @@ class _Reader:
             "columns": {},
             "explanation": self._explanation,
         }
-        self._ledger = Ledger(account or self._name)
+        self._ledger = Ledger(self._given or self._name)
         yield self._header
 
     def _end(self, *, guessed: bool = False) -> Iterator[dict[str, Any]]:
@@ -386,7 +382,9 @@ class _Reader:
         return self._number(text, line, letter)
 
     def _number(self, text: str, line: int, letter: str) -> Decimal:
-        found = read_amount(text, self._mark) if len(text) <= 50 else None
+        found = None
+        with suppress(InvalidOperation):
+            found = read_amount(text, self._mark) if len(text) <= 50 else None
         if found is None or (found and found.adjusted() > DIGITS):
             raise Malformed(line, letter, f"{text[:40]!r} is not an amount.")
         return found

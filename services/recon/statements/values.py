@@ -155,9 +155,8 @@ def read_amount(text: str, mark: str) -> Decimal | None:
     value = CURRENCY_MARK.sub("", value).strip()
     if not NUMBER.fullmatch(value):
         return None
-    thousands = "," if mark == "." else "."
     whole, _, fraction = value.rpartition(mark) if mark in value else (value, "", "")
-    if mark in whole or thousands in fraction or not _grouped(whole):
+    if mark in whole or (fraction and not fraction.isdecimal()) or not _grouped(whole):
         return None
     digits = re.sub(r"[., ']", "", whole) or "0"
     number = Decimal(f"{digits}.{fraction}" if fraction else digits)

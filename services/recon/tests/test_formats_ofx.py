@@ -155,10 +155,11 @@ def test_xml_of_two_accounts_with_comments_and_unparsed_text() -> None:
     assert codes(second) == {"OTHER_CURRENCY", "LEFT_OUT"}
 
 
-def test_the_account_asked_for_is_one_account_of_the_file_only() -> None:
-    other = XML.replace("DE89 3704 0044 0532 0130 00", "12345")
-    headers, _, _ = parts(events(other, account_iban="DE89370400440532013000"))
-    assert [each["account_iban"] for each in headers] == ["DE89370400440532013000", ""]
+def test_the_account_asked_for_stands_beside_the_number_in_the_file() -> None:
+    (header,), lines, _ = parts(events(SGML.encode(), account_iban="DE89370400440532013000"))
+    assert header["account_iban"] == "DE89370400440532013000"
+    assert header["account_number"] == "12345678"
+    assert {each["account_iban"] for each in lines} == {"DE89370400440532013000"}
 
 
 def test_an_account_without_lines_has_a_header_and_totals() -> None:

@@ -176,9 +176,9 @@ def test_the_order_of_dates_is_found_far_behind_and_reported_where_it_is_a_guess
 
 
 def test_several_accounts_and_what_belongs_to_none() -> None:
-    headers, lines, (first, second) = parts(events(SEVERAL, account_iban="DE89370400440532013000"))
+    headers, lines, (first, second) = parts(events(SEVERAL))
     assert [each["account_name"] for each in headers] == ["House", "Card"]
-    assert [each["account_iban"] for each in headers] == ["DE89370400440532013000", ""]
+    assert [each["account_number"] for each in headers] == ["House", "Card"]
     assert [each["amount"] for each in lines] == ["5.00", "-7.00"]
     assert lines[1]["account_iban"] == "Card"
     assert [each["line"] for each in first["warnings"]] == [10]
@@ -218,6 +218,7 @@ def test_it_is_known_by_its_beginning() -> None:
         ("!Type:Bank\nT1\n^\n", 2, "D"),
         ("!Type:Bank\nD31/31/2026\nT1\n^\n", 2, "D"),
         ("!Type:Bank\nD1/1/2026\nTmuch\n^\n", 3, "T"),
+        ("!Type:Bank\nD1/1/2026\nT10.0'0\n^\n", 3, "T"),
         (f"!Type:Bank\nD1/1/2026\nT{'9' * 30}\n^\n", 3, "T"),
         ("!Type:Bank\nD1/1/2026\nT1\nSA\n$x\n^\n", 4, "$"),
         ("!Type:Bank\nD1/1/2026\nT1\n", 2, "^"),

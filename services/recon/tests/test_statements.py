@@ -589,3 +589,23 @@ def test_texts_are_read_once_and_compared_so_often_in_all(monkeypatch):
     found = repeated_lines(lines, cut)
     assert sorted(found) == [*range(400, 404), *range(500, 505)]
     assert calls == {"likeness": 25 + 16, "folded": 3 * 2 * len(lines)}
+
+
+def test_a_fraction_in_groups_is_no_amount():
+    assert read_amount("10.0'0", ".") is None
+    assert read_amount("1,234.50", ".") == Decimal("1234.50")
+
+
+def test_another_number_beside_the_wanted_iban_is_another_account():
+    account = "DE02120300000000202051"
+    own, card = (
+        f":20:1\n:25:{name}\n:28C:1\n:60F:C260105EUR0,00\n:61:260106C{n},00NTRFA\n"
+        f":62F:C260106EUR{n},00\n"
+        for name, n in ((account, 1), ("4711", 2))
+    )
+    *lines, end = read_lines((own + card).encode(), {"account_iban": account})
+    assert [line[2] for each in lines for line in each["lines"]] == ["1.00"]
+    assert end["end"]["closing_balance"] == "1.00"
+    assert "1 lines of account 4711 were left out." in end["end"]["warnings"]
+    with pytest.raises(Malformed, match="several accounts"):
+        list(read_lines((card + own).encode(), {"account_iban": account}))
