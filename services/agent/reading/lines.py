@@ -9,7 +9,7 @@ from .evidence import OCR
 from .extents import Item, Placed, fill
 from .grids import grid
 from .layout import Row, Segment, squeezed
-from .marking import Document, Marked
+from .marking import TOTALS, Document, Marked
 from .stacks import Stacked, description, is_bare, multiplied, stacked
 from .tables import Header, headers, placed_cells, widened
 from .values import CENT, Locale, Number, numbers
@@ -23,7 +23,6 @@ SLIM, BROAD = (
     frozenset("mwMW@%"),
 )  # letters, by the common faces
 ENDING = ("net", "gross", "amount_due", "line_total")
-TOTAL_LABELS = ("net", "tax", "gross", "amount_due")
 AMOUNTS = ("column_amount", "column_gross_amount", "column_base")  # of items, best first
 DETAILS = {"other_date", "other_number", "order_reference", "adjustment", "column_code"}
 
@@ -102,7 +101,7 @@ def _ends_table(marked: Marked, header: Header) -> bool:
     Or it heads totals that stand side by side.
     """
     stated = [n for n in marked.numbers if n.money and marked.row.text[n.start] != "("]
-    named = {h.field for h in marked.hits if h.field in TOTAL_LABELS}
+    named = {h.field for h in marked.hits if h.field in TOTALS}
     if len(named) > 1 and not stated:
         return not marked.has("column_description")
     description = header.column("column_description") or header.columns[0]

@@ -8,9 +8,8 @@ words between slashes ("/EREF/…/REMI/…"), the SEPA words of the German banki
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 
-from stdnum import iban
+from .values import read_iban
 
 CODED = re.compile(r"(\d{3})([?~<^|+])(?=\d\d)")
 SLASHED = re.compile(
@@ -79,7 +78,7 @@ def _of_subfields(code: str, parts: Sequence[str]) -> Information:
         full = len(text) > 0 and text[-1:] != " " and len(said.get(number - 1, "")) < WIDTH
         text += f" {part}" if part and full else part
     found = _of_sepa(text) if SEPA.search(text) else Information(text=" ".join(text.split()))
-    account = _account(said.get(38, "")) or _account(said.get(31, ""))
+    account = read_iban(said.get(38, "")) or read_iban(said.get(31, ""))
     name = f"{said.get(32, '')}{said.get(33, '')}".strip()
     return replace(
         found,
@@ -99,7 +98,7 @@ def _of_sepa(text: str) -> Information:
     return Information(
         text=" ".join(told.split()),
         name=said.get("ABWA", "") or said.get("ABWE", ""),
-        account=_account(said.get("IBAN", "")),
+        account=read_iban(said.get("IBAN", "")),
         end_to_end_id=_reference(said.get("EREF", "") or said.get("KREF", "")),
         original_amount=_decimal(original[2]) if original else None,
         original_currency_code=original[1] if original else "",
@@ -119,7 +118,7 @@ def _of_words(text: str) -> Information:
     return Information(
         text=" ".join(told.split()),
         name=(party[2] or said.get("NAME", "")).strip("/ "),
-        account=_account(party[0]) or _account(said.get("IBAN", "").strip("/")),
+        account=read_iban(party[0]) or read_iban(said.get("IBAN", "").strip("/")),
         end_to_end_id=_reference(said.get("EREF", "").strip("/ ")),
         code=said.get("TRCD", "").strip("/ "),
         kind=said.get("TYPE", "").strip("/ "),
@@ -128,12 +127,6 @@ def _of_words(text: str) -> Information:
         exchange_rate=_decimal(rate[0]) if rate else None,
         charges=_decimal(charges[2]) if charges else None,
     )
-
-
-@lru_cache(4096)  # payers come again, and the check takes most of a line's time
-def _account(text: str) -> str:
-    plain = re.sub(r"\s", "", text).upper()
-    return plain if iban.is_valid(plain) else ""
 
 
 def _reference(text: str) -> str:

@@ -39,7 +39,7 @@ def read_lines(
     one layout write a line in the same way), balances, days, count and warnings. Raises Malformed,
     possibly after some lines: nothing is to be kept then.
     """
-    file = _File("".join(str(options.get("account_iban") or "").split()).upper())
+    file = _File(_plain(options.get("account_iban") or ""))
     for event in read_statement(source, options):
         if event["event"] == "header":
             file.begin(event)
@@ -77,18 +77,17 @@ class _File:
 
     def is_own(self, line: Mapping[str, Any]) -> bool:
         """Whether a line is of the account that is wanted; others are counted."""
-        own = self._is_own(line["account_iban"])
+        account = _plain(line["account_iban"])
+        own = self._is_own(account)
         if not own:
-            account = _plain(line["account_iban"])
             self._foreign[account] = self._foreign.get(account, 0) + 1
         return own
 
-    def _is_own(self, text: Any) -> bool:
+    def _is_own(self, account: str) -> bool:
         """Whether an account is the wanted one; a number that is no IBAN may be it, if alone.
 
         Raises Malformed where the file names several such numbers and an IBAN is wanted.
         """
-        account = _plain(text)
         if not account:
             return True
         if not self._given or iban.is_valid(account):
@@ -104,7 +103,7 @@ class _File:
             raise Malformed(
                 0,
                 "account",
-                f"The file is of several accounts ({which}); none is named by its IBAN.",
+                f"The file is of several accounts ({which}); which is meant is not clear.",
             )
         return True
 
@@ -128,12 +127,12 @@ class _File:
 
     def finish(self, totals: Mapping[str, Any]) -> None:
         """Takes the totals of the statement that has ended."""
-        number, account = self._header["account_number"], _plain(self._header["account_iban"])
-        self._account = self._account or _plain(number) or account
+        number, account = (_plain(self._header[f"account_{name}"]) for name in ("number", "iban"))
+        self._account = self._account or number or account
         # an IBAN there may be the wanted one, for the file names none
         if not (self._is_own(number) if number else account in ("", self._account)):
             if not totals["transaction_count"]:
-                self._foreign.setdefault(_plain(number) or account, 0)
+                self._foreign.setdefault(number or account, 0)
             return
         currency = self._header["currency_code"] or self._currency
         opening, closing = (

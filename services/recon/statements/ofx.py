@@ -13,11 +13,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, BinaryIO, NamedTuple
 
-from stdnum import iban
-
 from .encodings import find_encoding
 from .faults import Malformed
 from .ledger import Ledger
+from .values import read_iban
 
 STATEMENTS = frozenset({"STMTRS", "CCSTMTRS"})
 ACCOUNTS = frozenset({"BANKACCTFROM", "CCACCTFROM"})
@@ -305,7 +304,7 @@ class _Reader:
         if not CODE.fullmatch(currency):
             at = self._fields.get("CURDEF", ("", line))[1]
             raise Malformed(at, "CURDEF", f"{currency[:40]!r} is not a currency code.")
-        own = _iban(account)
+        own = read_iban(account)
         known = own or "".join(str(self._options.get("account_iban") or "").split())
         bank = self._stated("BANKACCTFROM/BANKID").upper()
         first, last = (
@@ -365,7 +364,7 @@ class _Reader:
             "amount": f"{amount:f}",
             "currency_code": other or currency,
             "counterparty_name": self._text("NAME", "PAYEE/NAME"),
-            "counterparty_iban": _iban(self._text("BANKACCTTO/ACCTID")),
+            "counterparty_iban": read_iban(self._text("BANKACCTTO/ACCTID")),
             "remittance_text": self._remittance(),
             "end_to_end_id": "",
             "bank_reference": self._text("FITID"),
@@ -388,11 +387,6 @@ class _Reader:
         check, reference = self._text("CHECKNUM"), self._text("REFNUM")
         parts = (check and f"Check {check}", reference and f"Reference {reference}")
         return " ".join(filter(None, (self._text("MEMO"), *parts)))
-
-
-def _iban(text: str) -> str:
-    plain = "".join(text.split()).upper()
-    return plain if 15 <= len(plain) <= 34 and plain.isascii() and iban.is_valid(plain) else ""
 
 
 def _date(text: str, line: int, field: str) -> str:

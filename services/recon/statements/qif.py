@@ -10,7 +10,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, BinaryIO
 
 from stdnum import iban
@@ -382,9 +382,7 @@ class _Reader:
         return self._number(text, line, letter)
 
     def _number(self, text: str, line: int, letter: str) -> Decimal:
-        found = None
-        with suppress(InvalidOperation):
-            found = read_amount(text, self._mark) if len(text) <= 50 else None
+        found = read_amount(text, self._mark) if len(text) <= 50 else None
         if found is None or (found and found.adjusted() > DIGITS):
             raise Malformed(line, letter, f"{text[:40]!r} is not an amount.")
         return found

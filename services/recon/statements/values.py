@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
+
+from stdnum import iban
 
 MONTH_NAMES = """
 jan january januar janvier janv ene enero gen gennaio januari sty
@@ -131,6 +134,13 @@ def decimal_mark(samples: Iterable[str]) -> str:
         else:
             votes["," if last == "." else "."] += 1
     return max((".", ","), key=lambda mark: votes[mark])
+
+
+@lru_cache(4096)  # payers come again, and the check takes most of a line's time
+def read_iban(text: str) -> str:
+    """The IBAN in a text that is nothing else, without its spaces; "" where it is none."""
+    plain = "".join(text.split()).upper()
+    return plain if 15 <= len(plain) <= 34 and plain.isascii() and iban.is_valid(plain) else ""
 
 
 def read_amount(text: str, mark: str) -> Decimal | None:
