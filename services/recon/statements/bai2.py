@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -19,7 +18,8 @@ from libs import money
 
 from .encodings import find_encoding
 from .faults import Malformed
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
+from .values import read_short_date
 
 LONGEST_RECORD = 100_000
 # Which records may follow which; "" is the file's beginning.
@@ -35,7 +35,6 @@ MESSAGE = "890"
 DEFAULT_CURRENCY = "USD"
 NO_STATEMENTS = {"2": "deletes an earlier one", "4": "is a test"}
 CODE = re.compile(r"([0-9]{2})[ \t]*(?:,|/|$)")
-DATE = re.compile(r"([0-9]{2}|[0-9]{4})([0-9]{2})([0-9]{2})")
 TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])")
 SUM = re.compile(r"[+-]?[0-9]{1,30}")
 AMOUNT = re.compile(r"\+?[0-9]{1,18}")
@@ -116,15 +115,8 @@ class _Record:
 
     def iso(self, found: str, name: str) -> str:
         """A date in ISO's way, from yymmdd; some banks write the century."""
-        parts = DATE.fullmatch(found)
-        if parts:
-            year = int(parts[1])
-            if len(parts[1]) == 2:
-                year += 2000 if year < 80 else 1900
-            try:
-                return date(year, int(parts[2]), int(parts[3])).isoformat()
-            except ValueError:
-                pass
+        if day := read_short_date(found):
+            return day.isoformat()
         raise Malformed(self.line, name, f"{found[:40]!r} is not a date.")
 
 
@@ -264,24 +256,19 @@ class _Reader:
         known = iban.is_valid(account)
         balances = self._summary(record)
         self._number = iban.compact(account) if known else account
-        self._header = {
-            "event": "header",
-            "format": "BAI2",
-            "statement_id": "",
-            "sequence_number": self._id,
-            "create_time": self._create_time,
-            "from_date": self._day,
-            "to_date": self._day,
-            "account_iban": self._number if known else "",
-            "account_number": "" if known else account,
-            "account_name": "",
-            "bank_bic": "",
-            "currency_code": self._currency,
-            "opening_balance": balances.get(OPENING),
-            "closing_balance": balances.get(CLOSING),
-            "columns": {},
-            "explanation": ["The file is BAI2 by its records."],
-        }
+        self._header = statement_header(
+            "BAI2",
+            sequence_number=self._id,
+            create_time=self._create_time,
+            from_date=self._day,
+            to_date=self._day,
+            account_iban=self._number if known else "",
+            account_number="" if known else account,
+            currency_code=self._currency,
+            opening_balance=balances.get(OPENING),
+            closing_balance=balances.get(CLOSING),
+            explanation=["The file is BAI2 by its records."],
+        )
         self._ledger, self._left = Ledger(self._number), {}
         for early in self._early:
             self._ledger.warn(*early)
@@ -347,28 +334,18 @@ class _Reader:
             return None
         value = self._funds(record)
         bank, customer = record.next(), record.next()
-        return {
-            "line": line,
-            "account_iban": self._number,
-            "booking_date": self._day,
-            "value_date": value or self._day,
-            "amount": str(Decimal(sign * int(amount)).scaleb(-self._places)),
-            "currency_code": self._currency,
-            "counterparty_name": "",
-            "counterparty_iban": "",
-            "remittance_text": record.rest(),
-            "end_to_end_id": customer,
-            "bank_reference": bank,
-            "type": code,
-            "type_text": "",
-            "is_reversal": False,
-            "original_amount": None,
-            "original_currency_code": "",
-            "exchange_rate": None,
-            "charges": None,
-            "balance": None,
-            "details": [],
-        }
+        return transaction(
+            line=line,
+            account_iban=self._number,
+            booking_date=self._day,
+            value_date=value or self._day,
+            amount=str(Decimal(sign * int(amount)).scaleb(-self._places)),
+            currency_code=self._currency,
+            remittance_text=record.rest(),
+            end_to_end_id=customer,
+            bank_reference=bank,
+            type=code,
+        )
 
     def _end(self, record: _Record, lines: int) -> None:
         """Checks a trailer: the sum of the amounts as written, what is inside, and the records."""

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from lxml import etree
 
 from .faults import Malformed
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
 
 CONTAINERS = {"BkToCstmrAcctRpt": "Rpt", "BkToCstmrStmt": "Stmt", "BkToCstmrDbtCdtNtfctn": "Ntfctn"}
 VERSION = re.compile(r"camt\.05[234]\.\d{3}\.\d{2}$")
@@ -147,26 +147,24 @@ class _Reader:
         iban = self._text(statement, "Acct/Id/IBAN")
         opening, closing = self._stated(OPENING), self._stated(CLOSING[:1]) or self._last_interim()
         currency = self._text(statement, "Acct/Ccy") or (opening or closing or ("", 0, ""))[2]
-        self._header = {
-            "event": "header",
-            "format": self._kind,
-            "statement_id": self._text(statement, "Id"),
-            "sequence_number": self._text(statement, "ElctrncSeqNb", "LglSeqNb"),
-            "create_time": self._text(statement, "CreDtTm"),
-            "from_date": self._text(statement, "FrToDt/FrDtTm", "FrToDt/FrDt")[:10],
-            "to_date": self._text(statement, "FrToDt/ToDtTm", "FrToDt/ToDt")[:10],
-            "account_iban": iban or self._options.get("account_iban") or "",
-            "account_number": "" if iban else account,
-            "account_name": self._text(statement, "Acct/Ownr/Nm", "Acct/Ownr/Pty/Nm", "Acct/Nm"),
-            "bank_bic": self._text(
+        self._header = statement_header(
+            self._kind,
+            statement_id=self._text(statement, "Id"),
+            sequence_number=self._text(statement, "ElctrncSeqNb", "LglSeqNb"),
+            create_time=self._text(statement, "CreDtTm"),
+            from_date=self._text(statement, "FrToDt/FrDtTm", "FrToDt/FrDt")[:10],
+            to_date=self._text(statement, "FrToDt/ToDtTm", "FrToDt/ToDt")[:10],
+            account_iban=iban or self._options.get("account_iban") or "",
+            account_number="" if iban else account,
+            account_name=self._text(statement, "Acct/Ownr/Nm", "Acct/Ownr/Pty/Nm", "Acct/Nm"),
+            bank_bic=self._text(
                 statement, "Acct/Svcr/FinInstnId/BICFI", "Acct/Svcr/FinInstnId/BIC"
             ),
-            "currency_code": currency or self._options.get("currency_code") or "",
-            "opening_balance": str(opening[1]) if opening else None,
-            "closing_balance": str(closing[1]) if closing else None,
-            "columns": {},
-            "explanation": [f"The file is {self._kind} by its namespace."],
-        }
+            currency_code=currency or self._options.get("currency_code") or "",
+            opening_balance=str(opening[1]) if opening else None,
+            closing_balance=str(closing[1]) if closing else None,
+            explanation=[f"The file is {self._kind} by its namespace."],
+        )
         self._ledger = Ledger(self._header["account_iban"] or account)
         yield self._header
 
@@ -227,28 +225,27 @@ class _Reader:
         details = self._details
         first: dict[str, Any] = details[0] if len(details) == 1 else {}
         extra = self._text(element, "AddtlNtryInf")
-        entry = {
-            "line": line,
-            "account_iban": self._header["account_iban"] or self._header["account_number"],
-            "booking_date": booking or value,
-            "value_date": value or booking,
-            "amount": str(amount),
-            "currency_code": currency or self._header["currency_code"],
-            "counterparty_name": first.get("counterparty_name", ""),
-            "counterparty_iban": first.get("counterparty_iban", ""),
-            "remittance_text": first.get("remittance_text") or extra,
-            "end_to_end_id": first.get("end_to_end_id", ""),
-            "bank_reference": self._text(element, "AcctSvcrRef") or first.get("bank_reference", ""),
-            "type": self._type(element) or first.get("type", ""),
-            "type_text": extra,
-            "is_reversal": self._text(element, "RvslInd") == "true",
-            "original_amount": first.get("original_amount"),
-            "original_currency_code": first.get("original_currency_code", ""),
-            "exchange_rate": first.get("exchange_rate"),
-            "charges": first.get("charges") or self._charges(element),
-            "balance": None,
-            "details": [_signed(each, amount) for each in details] if len(details) > 1 else [],
-        }
+        entry = transaction(
+            line=line,
+            account_iban=self._header["account_iban"] or self._header["account_number"],
+            booking_date=booking or value,
+            value_date=value or booking,
+            amount=str(amount),
+            currency_code=currency or self._header["currency_code"],
+            counterparty_name=first.get("counterparty_name", ""),
+            counterparty_iban=first.get("counterparty_iban", ""),
+            remittance_text=first.get("remittance_text") or extra,
+            end_to_end_id=first.get("end_to_end_id", ""),
+            bank_reference=self._text(element, "AcctSvcrRef") or first.get("bank_reference", ""),
+            type=self._type(element) or first.get("type", ""),
+            type_text=extra,
+            is_reversal=self._text(element, "RvslInd") == "true",
+            original_amount=first.get("original_amount"),
+            original_currency_code=first.get("original_currency_code", ""),
+            exchange_rate=first.get("exchange_rate"),
+            charges=first.get("charges") or self._charges(element),
+            details=[_signed(each, amount) for each in details] if len(details) > 1 else [],
+        )
         self._check_details(entry, line)
         return entry
 

@@ -10,9 +10,41 @@ IDENTITY = (
     "booking_date", "currency_code", "counterparty_iban", "counterparty_name",
     "remittance_text", "end_to_end_id", "bank_reference",
 )  # fmt: skip
+# What a header and a line say where a format, or a file, does not; in this order.
+_HEADER: dict[str, Any] = {
+    **dict.fromkeys(("statement_id", "sequence_number", "create_time", "from_date", "to_date"), ""),
+    **dict.fromkeys(("account_iban", "account_number", "account_name", "bank_bic"), ""),
+    "currency_code": "",
+    "opening_balance": None,
+    "closing_balance": None,
+}
+_LINE: dict[str, Any] = {
+    "line": 0,
+    **dict.fromkeys(("account_iban", "booking_date", "value_date", "amount"), ""),
+    **dict.fromkeys(("currency_code", "counterparty_name", "counterparty_iban"), ""),
+    **dict.fromkeys(
+        ("remittance_text", "end_to_end_id", "bank_reference", "type", "type_text"), ""
+    ),
+    "is_reversal": False,
+    "original_amount": None,
+    "original_currency_code": "",
+    "exchange_rate": None,
+    "charges": None,
+    "balance": None,
+}
 MOST_WARNINGS = 100
 # So many different lines are remembered to tell equal ones apart; then the oldest days go.
 MOST_REMEMBERED = 1_000_000
+
+
+def statement_header(form: str, **said: Any) -> dict[str, Any]:
+    """The event that begins a statement: what the file says of it, by the names above."""
+    return {"event": "header", "format": form, **_HEADER, "columns": {}, "explanation": []} | said
+
+
+def transaction(**said: Any) -> dict[str, Any]:
+    """A transaction as the readers hand it out; amounts and days as text."""
+    return {**_LINE, "details": []} | said
 
 
 class Ledger:

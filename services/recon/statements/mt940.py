@@ -13,7 +13,8 @@ from stdnum import iban
 from .encodings import find_encoding
 from .faults import Malformed
 from .information import Information, read_information, read_supplement
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
+from .values import read_short_date
 
 TAG = re.compile(r":(\d{2}[A-Z]?):")
 BALANCE = re.compile(r"([CD])(\d{6})([A-Z]{3})(\d{1,15}(?:[.,]\d{0,5})?)")
@@ -222,24 +223,17 @@ class _Message:
         interim = self._interim or self._opening is None
         kind = "mt942" if interim else "mt940"
         self._ledger = Ledger(account or self._account)
-        yield {
-            "event": "header",
-            "format": kind,
-            "statement_id": self._reference,
-            "sequence_number": self._sequence,
-            "create_time": "",
-            "from_date": self._days[0] if self._days else "",
-            "to_date": "",
-            "account_iban": account,
-            "account_number": "" if self._iban else self._account,
-            "account_name": "",
-            "bank_bic": "",
-            "currency_code": self._currency or str(self._options.get("currency_code") or ""),
-            "opening_balance": opening,
-            "closing_balance": None,
-            "columns": {},
-            "explanation": [f"The file is {kind.upper()} by its fields."],
-        }
+        yield statement_header(
+            kind,
+            statement_id=self._reference,
+            sequence_number=self._sequence,
+            from_date=self._days[0] if self._days else "",
+            account_iban=account,
+            account_number="" if self._iban else self._account,
+            currency_code=self._currency or str(self._options.get("currency_code") or ""),
+            opening_balance=opening,
+            explanation=[f"The file is {kind.upper()} by its fields."],
+        )
 
     def _line(self, each: _Field) -> _Line | None:
         text = each.rows[0].strip()
@@ -273,28 +267,26 @@ class _Message:
         assert self._ledger is not None
         said = each.information
         yield self._ledger.add(
-            {
-                "line": each.line,
-                "account_iban": self._iban or self._account,
-                "booking_date": each.booking,
-                "value_date": each.value,
-                "amount": str(each.amount),
-                "currency_code": self._currency or str(self._options.get("currency_code") or ""),
-                "counterparty_name": said.name,
-                "counterparty_iban": said.account,
-                "remittance_text": said.text,
-                "end_to_end_id": said.end_to_end_id or each.customer_reference,
-                "bank_reference": each.bank_reference,
-                "type": said.code or each.kind,
-                "type_text": said.kind,
-                "is_reversal": each.reversal,
-                "original_amount": said.original_amount,
-                "original_currency_code": said.original_currency_code,
-                "exchange_rate": said.exchange_rate,
-                "charges": said.charges,
-                "balance": None,
-                "details": [],
-            }
+            transaction(
+                line=each.line,
+                account_iban=self._iban or self._account,
+                booking_date=each.booking,
+                value_date=each.value,
+                amount=str(each.amount),
+                currency_code=self._currency or str(self._options.get("currency_code") or ""),
+                counterparty_name=said.name,
+                counterparty_iban=said.account,
+                remittance_text=said.text,
+                end_to_end_id=said.end_to_end_id or each.customer_reference,
+                bank_reference=each.bank_reference,
+                type=said.code or each.kind,
+                type_text=said.kind,
+                is_reversal=each.reversal,
+                original_amount=said.original_amount,
+                original_currency_code=said.original_currency_code,
+                exchange_rate=said.exchange_rate,
+                charges=said.charges,
+            )
         )
 
 
@@ -303,12 +295,10 @@ def _amount(text: str) -> Decimal:
 
 
 def _day(text: str, line: int, name: str) -> date:
-    """A day as yymmdd; years from 80 on are of the last century."""
-    year = int(text[:2]) + (1900 if int(text[:2]) >= 80 else 2000)
-    try:
-        return date(year, int(text[2:4]), int(text[4:6]))
-    except ValueError:
-        raise Malformed(line, name, f"{text!r} is not a day.") from None
+    found = read_short_date(text)
+    if found is None:
+        raise Malformed(line, name, f"{text!r} is not a day.")
+    return found
 
 
 def _entry_day(text: str, value: date, line: int) -> date:

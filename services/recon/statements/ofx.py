@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from .encodings import find_encoding
 from .faults import Malformed
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
 from .values import read_iban
 
 STATEMENTS = frozenset({"STMTRS", "CCSTMTRS"})
@@ -311,20 +311,16 @@ class _Reader:
             _date(*self._fields[path], path) if self._stated(path).strip("0") else ""
             for path in ("BANKTRANLIST/DTSTART", "BANKTRANLIST/DTEND")
         )
-        self._header = {
-            "event": "header",
-            "format": "OFX",
-            **dict.fromkeys(("statement_id", "sequence_number", "create_time", "account_name"), ""),
-            "from_date": first,
-            "to_date": last,
-            "account_iban": known,
-            "account_number": "" if own else account,
-            "bank_bic": bank if BIC.fullmatch(bank) else "",
-            "currency_code": currency,
-            **dict.fromkeys(("opening_balance", "closing_balance")),
-            "columns": {},
-            "explanation": ["The file is OFX by its tags."],
-        }
+        self._header = statement_header(
+            "OFX",
+            from_date=first,
+            to_date=last,
+            account_iban=known,
+            account_number="" if own else account,
+            bank_bic=bank if BIC.fullmatch(bank) else "",
+            currency_code=currency,
+            explanation=["The file is OFX by its tags."],
+        )
         self._ledger = Ledger(known or account)
         yield self._header
 
@@ -356,26 +352,22 @@ class _Reader:
             self._ledger.warn("OTHER_CURRENCY", message, self._begin)
         if self._text("CORRECTFITID"):
             self._ledger.warn("CORRECTION", "It corrects an earlier line.", self._begin)
-        return {
-            "line": self._begin,
-            "account_iban": self._header["account_iban"] or self._header["account_number"],
-            "booking_date": booking,
-            "value_date": value,
-            "amount": f"{amount:f}",
-            "currency_code": other or currency,
-            "counterparty_name": self._text("NAME", "PAYEE/NAME"),
-            "counterparty_iban": read_iban(self._text("BANKACCTTO/ACCTID")),
-            "remittance_text": self._remittance(),
-            "end_to_end_id": "",
-            "bank_reference": self._text("FITID"),
-            "type": kind,
-            "type_text": kind,
-            "is_reversal": False,
-            "original_currency_code": self._text("ORIGCURRENCY/CURSYM").upper(),
-            "exchange_rate": self._rate(),
-            **dict.fromkeys(("original_amount", "charges", "balance")),
-            "details": [],
-        }
+        return transaction(
+            line=self._begin,
+            account_iban=self._header["account_iban"] or self._header["account_number"],
+            booking_date=booking,
+            value_date=value,
+            amount=f"{amount:f}",
+            currency_code=other or currency,
+            counterparty_name=self._text("NAME", "PAYEE/NAME"),
+            counterparty_iban=read_iban(self._text("BANKACCTTO/ACCTID")),
+            remittance_text=self._remittance(),
+            bank_reference=self._text("FITID"),
+            type=kind,
+            type_text=kind,
+            original_currency_code=self._text("ORIGCURRENCY/CURSYM").upper(),
+            exchange_rate=self._rate(),
+        )
 
     def _rate(self) -> str | None:
         for path in ("ORIGCURRENCY/CURRATE", "CURRENCY/CURRATE"):

@@ -17,7 +17,7 @@ from stdnum import iban
 
 from .encodings import find_encoding
 from .faults import Malformed
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
 from .values import date_style, decimal_mark, read_amount, read_date
 
 CASH = frozenset({"bank", "ccard", "cash", "oth a", "oth l", "otha", "othl"})
@@ -277,22 +277,15 @@ class _Reader:
         if self._header:
             return
         known = bool(self._given) and iban.is_valid(self._given)
-        self._header = {
-            "event": "header",
-            "format": "QIF",
-            **dict.fromkeys(("statement_id", "sequence_number", "create_time"), ""),
-            "from_date": "",
-            "to_date": "",
-            "account_iban": self._given if known else "",
-            "account_number": self._name or ("" if known else self._given),
-            "account_name": self._name,
-            "bank_bic": "",
-            "currency_code": self._currency,
-            "opening_balance": None if self._opening is None else f"{self._opening:f}",
-            "closing_balance": None,
-            "columns": {},
-            "explanation": self._explanation,
-        }
+        self._header = statement_header(
+            "QIF",
+            account_iban=self._given if known else "",
+            account_number=self._name or ("" if known else self._given),
+            account_name=self._name,
+            currency_code=self._currency,
+            opening_balance=None if self._opening is None else f"{self._opening:f}",
+            explanation=self._explanation,
+        )
         self._ledger = Ledger(self._given or self._name)
         yield self._header
 
@@ -320,28 +313,19 @@ class _Reader:
         number = record.text("N")
         check = f"Check {number}" if number.isdigit() else ""
         notes = " ".join(filter(None, (*record.notes, check)))
-        return {
-            "line": record.line,
-            "account_iban": self._header["account_iban"] or self._header["account_number"],
-            "booking_date": day,
-            "value_date": day,
-            "amount": f"{amount:f}",
-            "currency_code": self._currency,
-            "counterparty_name": record.text("P"),
-            "counterparty_iban": "",
-            "remittance_text": notes,
-            "end_to_end_id": "",
-            "bank_reference": "",
-            "type": "" if check else number,
-            "type_text": record.text("L"),
-            "is_reversal": False,
-            "original_amount": None,
-            "original_currency_code": "",
-            "exchange_rate": None,
-            "charges": None,
-            "balance": None,
-            "details": details,
-        }
+        return transaction(
+            line=record.line,
+            account_iban=self._header["account_iban"] or self._header["account_number"],
+            booking_date=day,
+            value_date=day,
+            amount=f"{amount:f}",
+            currency_code=self._currency,
+            counterparty_name=record.text("P"),
+            remittance_text=notes,
+            type="" if check else number,
+            type_text=record.text("L"),
+            details=details,
+        )
 
     def _details(self, record: Record) -> list[dict[str, Any]]:
         """The splits of a line: category, text and amount."""

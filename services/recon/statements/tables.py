@@ -11,7 +11,7 @@ from stdnum import iban
 from .columns import plain_title
 from .dialect import PENDING, Dialect, amount_of, cell, cell_amount, find_dialect
 from .faults import Malformed
-from .ledger import Ledger
+from .ledger import Ledger, statement_header, transaction
 from .values import read_date
 
 SAMPLE_BYTES = 1 << 18
@@ -29,29 +29,19 @@ def read(file: BinaryIO, sample: bytes, options: Mapping[str, Any]) -> Iterator[
 
 def _header(dialect: Dialect, account: str) -> dict[str, Any]:
     known = iban.is_valid(account)
-    return {
-        "event": "header",
-        "format": "csv",
-        "statement_id": "",
-        "sequence_number": "",
-        "create_time": "",
-        "from_date": "",
-        "to_date": "",
-        "account_iban": account if known else "",
-        "account_number": "" if known else account,
-        "account_name": "",
-        "bank_bic": "",
-        "currency_code": dialect.currency_code,
-        "opening_balance": None,
-        "closing_balance": None,
-        "encoding": dialect.encoding,
-        "delimiter": dialect.delimiter,
-        "date_style": dialect.date_style,
-        "decimal_mark": dialect.decimal_mark,
-        "titles": list(dialect.titles),
-        "columns": {role: [n + 1 for n in several] for role, several in dialect.roles.items()},
-        "explanation": list(dialect.explanation),
-    }
+    return statement_header(
+        "csv",
+        account_iban=account if known else "",
+        account_number="" if known else account,
+        currency_code=dialect.currency_code,
+        encoding=dialect.encoding,
+        delimiter=dialect.delimiter,
+        date_style=dialect.date_style,
+        decimal_mark=dialect.decimal_mark,
+        titles=list(dialect.titles),
+        columns={role: [n + 1 for n in several] for role, several in dialect.roles.items()},
+        explanation=list(dialect.explanation),
+    )
 
 
 class _Table:
@@ -109,22 +99,20 @@ class _Table:
         fee = cell_amount(dialect, row, "fee")
         if dialect.fee_is_extra and fee:
             amount -= abs(fee)
-        return {
-            "line": line,
-            "account_iban": self._own_account(row, line),
-            "booking_date": booking,
-            "value_date": self._date(value, "value_date", line) if value else booking,
-            "amount": f"{amount:f}",
-            "currency_code": cell(dialect, row, "currency").upper() or dialect.currency_code,
+        return transaction(
+            line=line,
+            account_iban=self._own_account(row, line),
+            booking_date=booking,
+            value_date=self._date(value, "value_date", line) if value else booking,
+            amount=f"{amount:f}",
+            currency_code=cell(dialect, row, "currency").upper() or dialect.currency_code,
             **self._texts(row, amount),
-            "is_reversal": False,
-            "original_amount": self._plain(row, "original_amount"),
-            "original_currency_code": cell(dialect, row, "original_currency").upper(),
-            "exchange_rate": self._plain(row, "exchange_rate"),
-            "charges": f"{abs(fee):f}" if fee else None,
-            "balance": self._balance(row, amount, line),
-            "details": [],
-        }
+            original_amount=self._plain(row, "original_amount"),
+            original_currency_code=cell(dialect, row, "original_currency").upper(),
+            exchange_rate=self._plain(row, "exchange_rate"),
+            charges=f"{abs(fee):f}" if fee else None,
+            balance=self._balance(row, amount, line),
+        )
 
     def _own_account(self, row: Sequence[str], line: int) -> str:
         """The account that the line names; a second one in a file is worth a warning."""

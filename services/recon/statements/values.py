@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from stdnum import iban
 
+SHORT_DATE = re.compile(r"([0-9]{2}|[0-9]{4})([0-9]{2})([0-9]{2})")
 MONTH_NAMES = """
 jan january januar janvier janv ene enero gen gennaio januari sty
 feb february februar fevrier fevr febrero febbraio februari lut
@@ -134,6 +135,20 @@ def decimal_mark(samples: Iterable[str]) -> str:
         else:
             votes["," if last == "." else "."] += 1
     return max((".", ","), key=lambda mark: votes[mark])
+
+
+def read_short_date(text: str) -> date | None:
+    """The day as yymmdd, or with the century; without it years from 80 on are of the last one."""
+    found = SHORT_DATE.fullmatch(text)
+    if found is None:
+        return None
+    year = int(found[1])
+    if len(found[1]) == 2:
+        year += 2000 if year < 80 else 1900
+    try:
+        return date(year, int(found[2]), int(found[3]))
+    except ValueError:
+        return None
 
 
 @lru_cache(4096)  # payers come again, and the check takes most of a line's time
